@@ -1,0 +1,237 @@
+"""scformat: a cell store format on Zarr v3, its converter and its reader.
+
+>>> import scformat
+>>> store = scformat.convert(["pbmc.h5ad", "heart.h5ad"], "atlas.cells")  # doctest: +SKIP
+>>> store.read([5, 3, 5]).csr()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scformat.errors import ScformatError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from scformat.conversion.report import ConversionPlan
+    from scformat.splits import SplitSpec
+    from scformat.store import Store
+    from scformat.validation import Report
+
+    Progress = Callable[[str, int, int], None]
+
+__version__ = "0.1.0"
+__all__ = ["ScformatError", "convert", "describe", "export", "open", "plan_conversion", "simulate", "validate"]
+
+
+def convert(
+    sources: Any,
+    destination: str | os.PathLike[str],
+    *,
+    counts: str = "auto",
+    genes: str | os.PathLike[str] = "union",
+    gene_ids: str | None = None,
+    organism: str | int | None = None,
+    labels: Sequence[str] | None = None,
+    where: str | None = None,
+    order: str = "source",
+    stratify_by: Sequence[str] | None = None,
+    splits: str | Mapping[str, float] | SplitSpec | None = None,
+    split_by: Sequence[str] | None = None,
+    splits_file: str | os.PathLike[str] | None = None,
+    ontology: bool = True,
+    on_bad: str = "stop",
+    seed: int = 0,
+    jobs: int | None = None,
+    memory: str | int = "1GB",
+    overwrite: bool = False,
+    sources_table: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """Convert sources to one store.
+
+    The store appears at its destination whole, at the end, or not at all. The same sources, options and seed give
+    the same bytes, whatever `jobs` and `memory` are.
+
+    Parameters
+    ----------
+    sources
+        Paths of h5ad files, 10x HDF5 files and AnnData-Zarr directories, glob patterns, AnnData objects; one or a
+        list. Empty where `sources_table` is given.
+    destination
+        A path that does not exist yet.
+    counts
+        Where counts lie: ``X``, ``raw``, ``layers/NAME``; ``auto`` takes the first of ``raw``, ``layers/counts``
+        and ``X`` that holds whole numbers, none negative, some above zero.
+    genes
+        ``union`` keeps every gene; ``intersection`` those that all sources of an organism have; else a file with
+        a list of genes, whose order is kept.
+    gene_ids
+        Var column with gene ids, or ``index``; found where None.
+    organism
+        Name or taxon; of genes whose ids say nothing of it.
+    labels
+        Exactly these obs columns become labels; None: all categorical ones that are no identifiers.
+    where
+        Expression over labels, obs columns, ``n_genes`` and ``total_counts``; cells where it is true are kept.
+    order
+        ``source``, ``shuffled`` or ``stratified``.
+    stratify_by
+        Labels that the stratified order sorts by; the cell type where None. Implies that order.
+    splits
+        Shares, for example ``"train=0.8,val=0.1,test=0.1"``.
+    split_by
+        Columns whose groups stay together; None: each cell for itself.
+    splits_file
+        A table that gives the splits instead.
+    ontology
+        Match the labels of ontologies to terms.
+    on_bad
+        ``stop``, or ``skip`` sources that cannot be converted and list them in the manifest.
+    seed
+        0 to 2^53 - 1.
+    jobs
+        Threads; None: one a processor.
+    memory
+        Memory for buffers, for example ``1GB``; what imports and per-cell columns take comes on top.
+    overwrite
+        Replace a store at the destination, once the new one is whole.
+    sources_table
+        TSV or CSV with a column ``path``, and any of ``name``, ``study``, ``organism``, ``counts``, ``gene_ids``,
+        ``licence``, ``citation``, ``doi``; further columns become labels.
+    progress
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Store
+        The new store, open.
+
+    Raises
+    ------
+    ScformatError
+        Nothing is left behind.
+    """
+    from scformat.conversion import convert_sources
+
+    made = convert_sources(
+        sources,
+        destination,
+        counts=counts,
+        genes=genes,
+        gene_ids=gene_ids,
+        organism=organism,
+        labels=labels,
+        where=where,
+        order=order,
+        stratify_by=stratify_by,
+        splits=splits,
+        split_by=split_by,
+        splits_file=splits_file,
+        ontology=ontology,
+        on_bad=on_bad,
+        seed=seed,
+        jobs=jobs,
+        memory=memory,
+        overwrite=overwrite,
+        sources_table=sources_table,
+        progress=progress,
+    )
+    return open(made)
+
+
+def plan_conversion(sources: Any, **options: Any) -> ConversionPlan:
+    """Read the sources and decide everything that :func:`convert` would write, but write nothing.
+
+    Takes what :func:`convert` takes, without a destination.
+    """
+    from scformat.conversion import plan_sources
+    from scformat.conversion.options import DEFAULTS
+    from scformat.conversion.report import ConversionPlan
+
+    return ConversionPlan.of(plan_sources(sources, **{**DEFAULTS, **options}))
+
+
+def open(path: str | os.PathLike[str]) -> Store:  # noqa: A001 (the name that users know)
+    """Open a store: a path, ``s3://``, ``gs://`` or ``http(s)://``. Reads the manifest only.
+
+    Raises
+    ------
+    StorageError
+        ``no-store``.
+    InvalidDataError
+        ``not-a-store``, ``bad-manifest``.
+    UnsupportedError
+        A version or a required feature that this release does not know.
+    """
+    from scformat.store import open_store
+
+    return open_store(path)
+
+
+def export(
+    store: Store,
+    destination: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    where: str | None = None,
+    rows: ArrayLike | str | os.PathLike[str] | None = None,
+) -> None:
+    """Write cells of a store as h5ad.
+
+    Parameters
+    ----------
+    store
+        An open store.
+    destination
+        A file that does not exist yet.
+    source
+        Only the cells of this source, in its own order, with its own genes, names and types.
+    where
+        Only cells where this expression is true.
+    rows
+        Only these rows: numbers, or a file with one a line.
+    """
+    from scformat.exporting import export_store
+
+    export_store(store, destination, source=source, where=where, rows=rows)
+
+
+def validate(path: str | os.PathLike[str], *, level: int = 3, progress: Progress | None = None) -> Report:
+    """Check a store against the numbered requirements of the specification.
+
+    Parameters
+    ----------
+    path
+        Where the store lies.
+    level
+        1 metadata, 2 hierarchy, 3 data (every byte).
+    progress
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Report
+        Its ``findings``, each with the requirement it breaks; ``ok`` where there are none.
+    """
+    from scformat.validation import validate_store
+
+    return validate_store(path, level=level, progress=progress)
+
+
+def describe(store: Store) -> dict[str, Any]:
+    """Return sizes, genes, sources, labels, splits, layout and digests of a store as plain JSON values."""
+    from scformat.description import describe_store
+
+    return describe_store(store)
+
+
+def simulate(directory: str | os.PathLike[str], **options: Any) -> list[Any]:
+    """Write realistic h5ad files; see :func:`scformat.simulate.simulate`."""
+    from scformat.simulate import simulate as run
+
+    return run(directory, **options)

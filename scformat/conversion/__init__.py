@@ -1,0 +1,87 @@
+"""Conversion: h5ad, 10x, AnnData-Zarr and AnnData objects become one store."""
+
+from __future__ import annotations
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scformat.conversion.options import Options, check_options
+from scformat.conversion.plan import Plan, make_plan
+from scformat.conversion.publish import check_destination, staging
+from scformat.conversion.requests import check_names, gather
+from scformat.conversion.survey import open_all, survey
+from scformat.conversion.write import write_store
+from scformat.genes import load_all
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scformat.splits import SplitSpec
+
+__all__ = ["Options", "Plan", "convert_sources", "plan_sources"]
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def convert_sources(
+    sources: Any,  # noqa: ANN401 (paths, AnnData objects, or lists of them)
+    destination: str | os.PathLike[str],
+    *,
+    sources_table: str | os.PathLike[str] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **options: Any,  # noqa: ANN401 (checked by check_options)
+) -> Path:
+    """Convert and publish; see :func:`scformat.convert`."""
+    checked = check_options(**options)
+    target = Path(destination)
+    report = progress or _silent
+    requests = gather(sources, None if sources_table is None else Path(sources_table))
+    check_names(requests)
+    check_destination(target, overwrite=checked.overwrite)
+    with ExitStack() as stack:
+        made, scratch = stack.enter_context(staging(target, overwrite=checked.overwrite))
+        with _planned(requests, checked, scratch, report) as (plan, pool):
+            write_store(made, plan, pool=pool, scratch=scratch, progress=report)
+    return target
+
+
+def plan_sources(
+    sources: Any,  # noqa: ANN401
+    *,
+    sources_table: str | os.PathLike[str] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> Plan:
+    """Read the sources and decide everything, but write nothing."""
+    checked = check_options(**options)
+    requests = gather(sources, None if sources_table is None else Path(sources_table))
+    check_names(requests)
+    with tempfile.TemporaryDirectory(prefix="scformat-") as scratch, _planned(
+        requests, checked, Path(scratch), progress or _silent
+    ) as (plan, _):
+        return plan
+
+
+@contextmanager
+def _planned(
+    requests: Sequence[Any], options: Options, scratch: Path, progress: Callable[[str, int, int], None]
+) -> Iterator[tuple[Plan, ThreadPoolExecutor]]:
+    """Open and read the sources; they stay open within the context."""
+    references = load_all()
+    opened, skipped = open_all(requests, options)
+    pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="scformat")
+    try:
+        surveyed, more = survey(
+            opened, options, references=references, pool=pool, scratch=scratch, progress=progress
+        )
+        yield make_plan(surveyed, [*skipped, *more], options, references=references), pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        for _, source in opened:
+            source.close()

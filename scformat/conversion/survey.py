@@ -1,0 +1,167 @@
+"""Which sources there are, where their counts lie, and what their columns are. Headers first, counts second."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scformat.conversion.scan import NotCountsError, Scan, scan
+from scformat.conversion.transpose import transpose
+from scformat.errors import InvalidDataError, ScformatError, StorageError
+from scformat.genes import GeneMap, gene_key, organism_taxon, resolve
+from scformat.manifest import Skipped
+from scformat.sources import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor, Future
+
+    from scformat.conversion.options import Options
+    from scformat.genes import Reference
+    from scformat.conversion.requests import Request
+    from scformat.sources.base import CountsMatrix, Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surveyed:
+    """A source whose counts were found and read once.
+
+    Attributes
+    ----------
+    source
+        The open source.
+    request
+        What was asked for it.
+    matrix
+        Its counts, row-wise.
+    layout
+        How the source itself stores them.
+    genes
+        What each column is.
+    scan
+        Figures of its cells.
+    digest
+        SHA-256 of the source.
+    """
+
+    source: Source
+    request: Request
+    matrix: CountsMatrix
+    layout: str
+    genes: GeneMap
+    scan: Scan
+    digest: str
+
+
+def open_all(requests: Sequence[Request], options: Options) -> tuple[list[tuple[Request, Source]], list[Skipped]]:
+    """Open every source, so that a bad header is known before anything is read or written."""
+    opened, skipped = [], []
+    for request in requests:
+        try:
+            opened.append((request, open_source(request.source, name=request.name)))
+        except (InvalidDataError, StorageError) as error:
+            skipped.append(_skip(str(request.source), error, options))
+    if not opened:
+        raise InvalidDataError(
+            "no-sources", "no source could be read", found=f"{len(skipped)} skipped: {skipped[0].message}"
+        )
+    return opened, skipped
+
+
+def survey(
+    opened: Sequence[tuple[Request, Source]],
+    options: Options,
+    *,
+    references: Mapping[int, Reference],
+    pool: Executor,
+    scratch: Path,
+    progress: Callable[[str, int, int], None],
+) -> tuple[list[Surveyed], list[Skipped]]:
+    """Find the counts of every source and read them once."""
+    digests: dict[str, Future[str]] = {s.name: pool.submit(s.sha256) for _, s in opened}
+    total = sum(m.n_stored for _, s in opened for m in s.matrices()[:1])
+    done = 0
+
+    def advance(n_values: int) -> None:
+        nonlocal done
+        done += n_values
+        progress("reading counts", min(done, total), total)
+
+    surveyed, skipped = [], []
+    for request, source in opened:
+        try:
+            found = _find_counts(source, request.settings, options, references, pool, scratch, advance)
+            surveyed.append(Surveyed(source=source, request=request, digest=digests[source.name].result(), **found))
+        except (InvalidDataError, StorageError) as error:
+            skipped.append(_skip(source.path or source.name, error, options))
+    if not surveyed:
+        raise InvalidDataError(
+            "no-sources", "no source has counts", found=f"{len(skipped)} skipped: {skipped[0].message}"
+        )
+    return surveyed, skipped
+
+
+def _find_counts(
+    source: Source,
+    settings: Mapping[str, str],
+    options: Options,
+    references: Mapping[int, Reference],
+    pool: Executor,
+    scratch: Path,
+    advance: Callable[[int], None],
+) -> dict[str, Any]:
+    wanted = settings.get("counts", options.counts)
+    automatic = wanted == "auto"
+    candidates = source.matrices() if automatic else [source.matrix(wanted)]
+    where = source.path or source.name
+    findings = []
+    at_most = max(1 << 16, options.memory // options.jobs // BYTES_A_VALUE)
+    for matrix in candidates:
+        table = matrix.var
+        genes = resolve(
+            index=table.index,
+            columns=table.columns,
+            organism=organism_taxon(settings["organism"]) if "organism" in settings else options.organism,
+            gene_ids=settings.get("gene_ids", options.gene_ids),
+            references=references,
+            source=source.name,
+        )
+        keys = np.fromiter(
+            (gene_key(t, i) for t, i in zip(genes.taxons.tolist(), genes.ids, strict=True)), np.uint64, len(genes.ids)
+        )
+        place = f"{where}:{matrix.location}"
+        rows: CountsMatrix = matrix
+        if matrix.layout == "csc":
+            rows = transpose(matrix, Path(tempfile.mkdtemp(dir=scratch)), where=place, at_most=at_most)
+        try:
+            scanned = scan(rows, keys, pool=pool, at_most=at_most, where=place, advance=advance)
+        except NotCountsError as found:
+            findings.append(f"{matrix.location}: {found}")
+            continue
+        return {"matrix": rows, "layout": matrix.layout, "genes": genes, "scan": scanned}
+    absent = [p for p in ("raw", "layers/counts", "X") if automatic and p not in {m.location for m in candidates}]
+    findings += [f"{place}: absent" for place in absent]
+    others = [p for p in source.locations() if p not in {m.location for m in candidates}]
+    hint = f"name another place with --counts ({', '.join(others)})" if others else "counts must be whole numbers"
+    raise InvalidDataError(
+        "counts-not-found",
+        "no counts",
+        where=where,
+        expected="whole numbers, none negative, some above zero",
+        found="; ".join(findings).replace("; ", ", "),
+        hint=f"{hint}, or leave this source out (--on-bad skip)",
+    )
+
+
+def _skip(path: str, error: ScformatError, options: Options) -> Skipped:
+    if options.on_bad == "stop":
+        raise error
+    return Skipped(path=Path(path).name, code=error.code, message=str(error))
+
+
+BYTES_A_VALUE = 40
+"""Memory that a value of a block takes while it is read, checked and encoded, with all copies."""

@@ -1,0 +1,121 @@
+"""Back to AnnData: a selection over the unified genes, or one source as it was."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scformat.errors import InvalidDataError, StorageError, UsageError
+from scformat.store.obs import to_pandas
+
+if TYPE_CHECKING:
+    import anndata
+    from numpy.typing import ArrayLike, NDArray
+
+    from scformat.store import Store
+
+
+def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> anndata.AnnData:
+    """Return the cells of one source in its own order, with its own genes, names, types and categories.
+
+    Parameters
+    ----------
+    store
+        An open store.
+    name
+        A name of ``store.sources``.
+    rows
+        Restrict the cells to these rows of the store; None: all of the source.
+
+    Returns
+    -------
+    AnnData
+        X is CSR in the source's own type. Columns of one gene, whose counts were summed, have the sum in the
+        first and nothing in the others; columns that no gene takes are empty.
+    """
+    import anndata
+    import pandas as pd
+
+    number = store.sources_view.number(name)
+    record = store.sources_view.records[number]
+    chosen = _rows_of_source(store, number, rows)
+    genes = store.sources_view.genes(number)
+    column_of_gene = np.full(store.n_genes, -1, np.int64)
+    taken = np.flatnonzero(genes.gene >= 0)[::-1]
+    column_of_gene[genes.gene[taken]] = taken
+    counts = store.read(chosen).csr(np.int64)
+    columns = column_of_gene[counts.indices]
+    if (columns < 0).any():
+        raise InvalidDataError("bad-gene", "a count of a gene that its source did not measure", where=f"{store.path}: {name}")
+    counts.indices = columns.astype(counts.indices.dtype)
+    counts._shape = (len(chosen), record.n_vars)  # noqa: SLF001 (scipy has no public way to widen in place)
+    counts.sort_indices()
+    counts.data = counts.data.astype(record.dtype)
+    obs = pd.DataFrame(
+        {c.name: to_pandas(store.obs_column(c.name, chosen), c) for c in record.columns},
+        index=pd.RangeIndex(len(chosen)),
+        columns=[c.name for c in record.columns],
+    ).set_axis(store.barcodes(chosen).to_numpy(), axis=0)
+    obs.index.name = record.index_name
+    var = pd.DataFrame(index=pd.Index(genes.names.to_numpy(), name=record.var_index_name))
+    return anndata.AnnData(X=counts, obs=obs, var=var)
+
+
+def export_store(
+    store: Store,
+    destination: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    where: str | None = None,
+    rows: ArrayLike | str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write cells as h5ad; see :func:`scformat.export`."""
+    target = Path(destination)
+    if target.exists() and not overwrite:
+        raise UsageError("destination-exists", "the destination exists", where=target, hint="choose another")
+    if not target.parent.is_dir():
+        raise StorageError("no-directory", "there is no such directory", where=target.parent, hint="create it first")
+    chosen: Any = read_row_file(rows) if isinstance(rows, (str, os.PathLike)) else rows
+    if where is not None:
+        selected = store.select(where)
+        chosen = selected if chosen is None else np.asarray(chosen)[np.isin(chosen, selected)]
+    data = store.to_anndata(chosen) if source is None else source_anndata(store, source, chosen)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    made = Path(name)
+    try:
+        data.write_h5ad(made)
+        made.chmod(0o644)
+        made.replace(target)
+    except OSError as error:
+        raise StorageError("cannot-write", error.strerror or str(error), where=target) from None
+    finally:
+        made.unlink(missing_ok=True)
+    return target
+
+
+def read_row_file(path: str | os.PathLike[str]) -> NDArray[np.int64]:
+    """Read row numbers from a text file, one a line, or from a ``.npy`` file."""
+    try:
+        if Path(path).suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.array([int(line) for line in Path(path).read_text().split()], np.int64)
+    except OSError as error:
+        raise StorageError("rows-unreadable", "cannot read the rows", where=path, found=error.strerror) from None
+    except ValueError as error:
+        raise InvalidDataError("bad-rows-file", "not a list of row numbers", where=path, found=error) from None
+    return np.asarray(values, np.int64)
+
+
+def _rows_of_source(store: Store, number: int, rows: ArrayLike | None) -> NDArray[np.int64]:
+    """Rows of a source, in its own order."""
+    candidates = np.arange(store.n_cells, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
+    fields = store.obs(["source", "source_row"], candidates)
+    mine = fields["source"].cat.codes.to_numpy() == number
+    return candidates[mine][np.argsort(fields["source_row"].to_numpy()[mine], kind="stable")]

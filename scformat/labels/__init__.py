@@ -1,0 +1,17 @@
+"""Labels: per-cell categories that hold one meaning over all sources."""
+
+from scformat.labels.combine import Combined, combine_codes
+from scformat.labels.model import Finding, Label, LabelOntology, LabelPlan, SourceObs
+from scformat.labels.plan import constants_of, plan_labels
+
+__all__ = [
+    "Combined",
+    "Finding",
+    "Label",
+    "LabelOntology",
+    "LabelPlan",
+    "SourceObs",
+    "combine_codes",
+    "constants_of",
+    "plan_labels",
+]

@@ -1,0 +1,310 @@
+"""The manifest: what a store says of itself, as pydantic models. No I/O.
+
+The JSON Schema in ``spec/schema/`` is generated from these models. Unknown members are ignored, so that a
+later minor version may add some; what a reader must understand is named in ``required_features``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+VERSION = "0.1"
+"""Version of the format that this release writes."""
+
+KNOWN_FEATURES = frozenset({"parts"})
+"""Required features that this release understands: ``parts`` is more than one part."""
+
+Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$")]
+"""Relative path within a store: plain segments, none of them ``.`` or ``..``."""
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 as 64 lower-case hexadecimal digits."""
+
+DataType = Literal["uint8", "uint16", "int8", "int16", "int32", "int64", "uint32", "uint64", "float32", "float64"]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Safe in every JSON reader, those with binary64 numbers among them."""
+
+
+class Model(BaseModel):
+    """Base of all models: immutable, strict about types, tolerant of members added later."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+
+class Array(Model):
+    """A Zarr array of the store."""
+
+    path: Path
+    dtype: DataType
+    shape: list[Count] = Field(min_length=1, max_length=3)
+    chunk: list[Annotated[int, Field(ge=1)]]
+    shard: list[Annotated[int, Field(ge=1)]]
+    fill: int | float
+    sha256: Digest
+
+    @model_validator(mode="after")
+    def _grid_fits(self) -> Array:
+        if not len(self.shape) == len(self.chunk) == len(self.shard):
+            raise ValueError(f"{self.path}: shape, chunk and shard differ in length")
+        if any(s % c for s, c in zip(self.shard, self.chunk, strict=True)):
+            raise ValueError(f"{self.path}: a shard is not whole chunks")
+        return self
+
+
+class StringArray(Model):
+    """Many strings: UTF-8 bytes and the offsets of each string in them."""
+
+    bytes: Array
+    offsets: Array
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> StringArray:
+        if self.offsets.dtype != "int64" or self.bytes.dtype != "uint8" or self.offsets.shape[0] < 1:
+            raise ValueError(f"{self.bytes.path}: strings are uint8 bytes and at least one int64 offset")
+        return self
+
+    @property
+    def n(self) -> int:
+        """Number of strings."""
+        return self.offsets.shape[0] - 1
+
+
+class Organism(Model):
+    """An organism of the gene index."""
+
+    taxon: Annotated[int, Field(ge=0)]
+    name: str
+    n_genes: Count
+    reference: str | None = None
+
+
+class Genes(Model):
+    """The unified gene index."""
+
+    n: Count
+    mode: Literal["union", "intersection", "list"]
+    id: StringArray
+    symbol: StringArray
+    biotype: StringArray
+    taxon: Array
+    resolved: Array
+    by_id: Array
+    organisms: list[Organism]
+    index_digest: Digest
+    set_digest: Digest
+
+
+class Ontology(Model):
+    """The term graph that a label's categories point into."""
+
+    releases: dict[str, str]
+    n_terms: Count
+    id: StringArray
+    name: StringArray
+    edges: Array
+    closure: Array
+    closure_offsets: Array
+    counts: Array
+    category_terms: Array
+
+
+class Finding(Model):
+    """A remark of the conversion on a value: unknown, malformed, deprecated, replaced, ambiguous, merged..."""
+
+    source: str | None = None
+    what: str
+    value: str | None = None
+    cells: Count | None = None
+    note: str = ""
+
+
+class Label(Model):
+    """A label: categories for all parts; the codes of the cells lie in the parts."""
+
+    name: str
+    categories: StringArray
+    counts: Array
+    ontology: Ontology | None = None
+
+
+class ObsColumn(Model):
+    """A column of obs over all parts: the type that holds every source's values."""
+
+    name: str
+    kind: Literal["integer", "float", "boolean", "string", "categorical"]
+    dtype: str
+    categories: StringArray | None = None
+    label: str | None = None
+    """A categorical whose codes and categories are those of the label of this name."""
+
+
+class Splits(Model):
+    """How cells were assigned to splits."""
+
+    names: list[str] = Field(min_length=1)
+    shares: list[float] | None = None
+    by: list[str]
+    seed: Seed
+    counts: list[Count]
+    duplicates_left_out: Count = 0
+
+
+class Order(Model):
+    """The physical order of the cells of a part."""
+
+    kind: Literal["source", "shuffled", "stratified"]
+    by: list[str] = []
+
+
+class Place(Model):
+    """Where per-cell codes lie in a part: a field of the record, or an array of their own."""
+
+    field: Annotated[int, Field(ge=5)] | None = None
+    array: Array | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Place:
+        if (self.field is None) == (self.array is None):
+            raise ValueError("codes lie either in a field of the record or in an array")
+        return self
+
+
+class ObsValues(Model):
+    """Values of an obs column in a part; exactly one of `values`, `strings` and `codes`."""
+
+    values: Array | None = None
+    strings: StringArray | None = None
+    codes: Array | None = None
+    missing: Array | None = None
+
+
+class PartSources(Model):
+    """The sources of a part and what each measured."""
+
+    first: Count
+    n: Count
+    n_genes: Count
+    records: StringArray
+    measured: Array
+    stats: Array
+    var_names: StringArray
+    var_offsets: Array
+    var_gene: Array
+
+
+class Part(Model):
+    """An immutable run of cells, with everything that belongs to them alone."""
+
+    start: Count
+    n_cells: Count
+    n_entries: Count
+    order: Order
+    fields: list[str] = Field(min_length=5)
+    entries: Array
+    shard_rows: Array
+    shard_digests: Array
+    index: Array
+    content: Array
+    barcode: StringArray
+    labels: dict[str, Place]
+    split: Place | None = None
+    obs: dict[str, ObsValues]
+    sources: PartSources
+
+    @property
+    def n_shards(self) -> int:
+        """Number of shards of the counts."""
+        return self.shard_digests.shape[0]
+
+
+class Skipped(Model):
+    """A source that was left out under ``--on-bad skip``."""
+
+    path: str
+    code: str
+    message: str
+
+
+class Table(Model):
+    """A sampling table; its content is defined by the feature that adds it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    name: str
+
+
+class Manifest(Model):
+    """The attribute ``scformat`` of the root group."""
+
+    format: Literal["scformat"]
+    version: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+$")]
+    required_features: list[str]
+    optional_features: list[str]
+    generator: str
+    seed: Seed
+    n_cells: Count
+    n_entries: Count
+    genes: Genes
+    labels: list[Label]
+    obs: list[ObsColumn]
+    splits: Splits | None = None
+    parts: list[Part] = Field(min_length=1)
+    tables: list[Table]
+    findings: list[Finding]
+    skipped: list[Skipped]
+    groups: dict[Path, Digest]
+    sha256: Digest
+
+    def label(self, name: str) -> Label | None:
+        """Return the label of a name, or None."""
+        return next((x for x in self.labels if x.name == name), None)
+
+
+class SourceColumn(Model):
+    """An obs column as one source had it; what an export needs to restore it."""
+
+    name: str
+    kind: Literal["integer", "float", "boolean", "string", "categorical"]
+    dtype: str
+    nullable: bool = False
+    ordered: bool = False
+    categories: list[str] | None = None
+
+
+class SourceRecord(Model):
+    """What a store keeps of one source; a JSON string of ``sources/records``."""
+
+    name: str
+    path: str | None = None
+    sha256: Digest
+    format: Literal["h5ad", "10x-v2", "10x-v3", "anndata-zarr", "anndata"]
+    counts: str
+    layout: Literal["csr", "csc", "dense"]
+    dtype: str
+    n_rows: Count
+    n_cells: Count
+    n_vars: Count
+    n_nonzero: Count
+    total: Count
+    organisms: list[int]
+    gene_ids: str
+    gene_id_kind: Literal["id", "symbol"]
+    n_resolved: Count
+    n_merged: Count
+    n_left_out: Count
+    index_name: str | None = None
+    columns: list[SourceColumn]
+    not_kept: list[str]
+    var_index_name: str | None = None
+    study: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    doi: str | None = None
+    metadata: dict[str, str] = {}
+
+
+def as_json(model: BaseModel) -> Any:
+    """Return a model as plain JSON values, members that are None left out."""
+    return model.model_dump(mode="json", exclude_none=True)

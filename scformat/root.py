@@ -1,0 +1,95 @@
+"""The root ``zarr.json``: the manifest within it, and the digest that covers it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from scformat.codec import encode_json
+from scformat.errors import InvalidDataError, UnsupportedError
+from scformat.manifest import KNOWN_FEATURES, VERSION, Manifest, as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_DIGEST = "0" * 64
+
+
+def encode_root(manifest: Manifest) -> bytes:
+    """Serialise the root with its digest: SHA-256 of the file with the digest's own digits all 0."""
+    document = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"scformat": as_json(manifest.model_copy(update={"sha256": NO_DIGEST}))},
+    }
+    blank = encode_json(document)
+    digest = hashlib.sha256(blank).hexdigest()
+    head, tail = blank.rsplit(f'"{NO_DIGEST}"'.encode(), 1)
+    return head + f'"{digest}"'.encode() + tail
+
+
+def root_digest(data: bytes, manifest: Mapping[str, Any]) -> str:
+    """Digest that the root's bytes should have."""
+    stated = str(manifest.get("sha256", ""))
+    head, _, tail = data.rpartition(f'"{stated}"'.encode())
+    return hashlib.sha256(head + f'"{NO_DIGEST}"'.encode() + tail).hexdigest()
+
+
+def decode_root(data: bytes, *, where: str) -> Manifest:
+    """Read the manifest of a root ``zarr.json``.
+
+    Raises
+    ------
+    InvalidDataError
+        ``not-a-store``: no Zarr group, or one without a manifest; ``bad-manifest``: it breaks the schema.
+    UnsupportedError
+        ``unsupported-version``, ``unknown-feature``.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidDataError("not-a-store", "its zarr.json is not JSON", where=where, found=error) from None
+    attributes = document.get("attributes") if isinstance(document, dict) else None
+    found = attributes.get("scformat") if isinstance(attributes, dict) else None
+    if not isinstance(found, dict) or document.get("node_type") != "group" or document.get("zarr_format") != 3:  # noqa: PLR2004
+        raise InvalidDataError(
+            "not-a-store",
+            "not a cell store",
+            where=where,
+            expected="a Zarr v3 group with the attribute scformat",
+            hint="make one with: scformat convert SRC... DST",
+        )
+    _check_version(found, where)
+    try:
+        return Manifest.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "/".join(map(str, first["loc"]))
+        raise InvalidDataError("bad-manifest", first["msg"], where=f"{where}/zarr.json:{place}") from None
+
+
+def _check_version(found: Mapping[str, Any], where: str) -> None:
+    version = found.get("version")
+    known = VERSION.split(".")
+    if not isinstance(version, str) or version.split(".")[0] != known[0] or (known[0] == "0" and version != VERSION):
+        raise UnsupportedError(
+            "unsupported-version",
+            "a version of the format that this release does not know",
+            where=where,
+            expected=VERSION,
+            found=version,
+            hint="install a newer scformat",
+        )
+    required = found.get("required_features")
+    unknown = [f for f in required if f not in KNOWN_FEATURES] if isinstance(required, list) else []
+    if unknown:
+        raise UnsupportedError(
+            "unknown-feature",
+            "a feature that this release does not know and the store requires",
+            where=where,
+            found=", ".join(map(repr, unknown)),
+            hint="install a newer scformat",
+        )

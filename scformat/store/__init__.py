@@ -1,0 +1,374 @@
+"""Reading a store: its cells in any order, their labels, genes and sources."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scformat.columns import Column
+from scformat.errors import InvalidDataError, RowIndexError, StorageError, UsageError, unknown_name
+from scformat.expression import parse
+from scformat.root import decode_root
+from scformat.storage import MANIFEST_KEY, Storage
+from scformat.store.cells import Cells
+from scformat.store.fetch import read_at, read_rows
+from scformat.store.labels import Label, Labels
+from scformat.store.obs import absent_column, agreed, read_column, read_strings_at, to_pandas
+from scformat.store.sources import Sources
+from scformat.strings import Strings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence, Set
+
+    import anndata
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from scformat.manifest import Manifest, Part, SourceColumn
+    from scformat.store.fetch import Decoded
+
+FIGURES = ("total_counts", "n_genes")
+FIELDS = ("source", "source_row", *FIGURES, "split")
+
+
+def open_store(path: str | os.PathLike[str]) -> Store:
+    """Open a store; see :func:`scformat.open`."""
+    storage = Storage(path)
+    data = storage.read(MANIFEST_KEY)
+    if data is None:
+        raise StorageError(
+            "no-store", "there is no store", where=os.fspath(path), hint="make one with: scformat convert SRC... DST"
+        )
+    return Store(storage, decode_root(data, where=os.fspath(path)))
+
+
+class Store:
+    """An open cell store. Opening one reads its manifest only; everything else is read when asked for.
+
+    A store can be pickled and used in other processes, which open it anew.
+
+    Attributes
+    ----------
+    manifest
+        What the store says of itself.
+    """
+
+    def __init__(self, storage: Storage, manifest: Manifest) -> None:
+        self._storage = storage
+        self.manifest = manifest
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"storage": self._storage, "manifest": self.manifest}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["storage"], state["manifest"])  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return f"<scformat store {self.path}: {self.n_cells:,} cells x {self.n_genes:,} genes>"
+
+    @property
+    def path(self) -> str:
+        """Where the store lies, as it was given."""
+        return self._storage.url
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.manifest.n_cells
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes of the unified index."""
+        return self.manifest.genes.n
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """The gene index: one row a gene, in its order, indexed by ``id``.
+
+        Columns: ``symbol``, ``taxon`` (0 unknown), ``biotype``, ``resolved`` (a gene reference knows it).
+        """
+        import pandas as pd
+
+        genes, read = self.manifest.genes, self._storage
+        return pd.DataFrame(
+            {
+                "symbol": read.read_strings(genes.symbol).to_numpy(),
+                "taxon": read.read_array(genes.taxon),
+                "biotype": read.read_strings(genes.biotype).to_numpy(),
+                "resolved": read.read_array(genes.resolved) != 0,
+            },
+            index=pd.Index(read.read_strings(genes.id).to_numpy(), name="id"),
+        )
+
+    @cached_property
+    def sources_view(self) -> Sources:
+        """Records, measured genes, statistics and columns of the sources."""
+        return Sources(self._storage, self.manifest)
+
+    @property
+    def sources(self) -> pd.DataFrame:
+        """The sources: one row a source, in the order of their numbers, indexed by name."""
+        return self.sources_view.frame
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The labels by name."""
+        return Labels({m.name: Label(self._storage, m, self._codes_reader(m.name)) for m in self.manifest.labels})
+
+    def read(self, rows: ArrayLike) -> Cells:
+        """Read the counts of some cells.
+
+        Parameters
+        ----------
+        rows : integer array-like, shape (n,)
+            Any order, repeats allowed; negative rows are not.
+
+        Raises
+        ------
+        RowIndexError
+            ``row-out-of-range``, an IndexError.
+        InvalidDataError
+            A chunk is missing or damaged; the cell is named.
+        """
+        wanted = self._rows(rows)
+        pieces: list[tuple[NDArray[np.int64], Decoded]] = []
+        for part, some in self._by_part(wanted):
+            shard_rows = self._shard_rows(part)
+            pieces.append((some, read_rows(self._storage, part, shard_rows, wanted[some] - part.start, self.n_genes)))
+        return Cells(wanted, self._field("source", wanted), _joined(pieces, len(wanted)), self.sources_view, self.n_genes)
+
+    def obs(self, columns: Sequence[str] | None = None, rows: ArrayLike | None = None) -> pd.DataFrame:
+        """Return obs columns as a table indexed by barcode.
+
+        Parameters
+        ----------
+        columns
+            Names of obs columns, labels, ``source``, ``source_row``, ``split``, ``total_counts``, ``n_genes``; an
+            obs column comes before a label, and a label before a figure of the same name. None: every obs column,
+            then every label that is none.
+        rows
+            Which cells, in any order, repeats allowed; None: all.
+
+        Raises
+        ------
+        UnknownNameError
+            ``unknown-column``.
+        """
+        import pandas as pd
+
+        wanted = self._rows(rows)
+        if isinstance(columns, str):
+            raise UsageError("not-a-list", "columns is one text", expected="a list of names", found=repr(columns))
+        names = list(columns) if columns is not None else self._default_columns()
+        data = {name: self._series(name, wanted) for name in names}
+        return pd.DataFrame(data, index=pd.RangeIndex(len(wanted)), columns=names).set_axis(self.barcodes(wanted).to_numpy(), axis=0)
+
+    def barcodes(self, rows: ArrayLike | None = None) -> Strings:
+        """Return the sources' own names of some cells; the same may occur in several sources."""
+        wanted = self._rows(rows)
+        pieces = [
+            (some, read_strings_at(self._storage, part.barcode, wanted[some] - part.start, part.n_cells))
+            for part, some in self._by_part(wanted)
+        ]
+        order = np.concatenate([some for some, _ in pieces]) if pieces else np.empty(0, np.int64)
+        return Strings.concatenate([strings for _, strings in pieces]).take(np.argsort(order, kind="stable"))
+
+    def select(self, expression: str) -> NDArray[np.int64]:
+        """Return the rows where an expression is true, ascending; int64.
+
+        The expression may name labels, ``total_counts``, ``n_genes``, obs columns, ``source``, ``split``; a label
+        comes before an obs column of its name. ``cell_type under 'T cell'`` takes an ontology's descendants.
+
+        Raises
+        ------
+        UsageError
+            The expression cannot be parsed, or compares text with a number.
+        UnknownNameError
+            ``unknown-column``, ``unknown-ontology-term``.
+        """
+        return np.flatnonzero(parse(expression).evaluate(_Lookup(self))).astype(np.int64)
+
+    def to_anndata(self, rows: ArrayLike | None = None) -> anndata.AnnData:
+        """Return cells as an AnnData object over the unified gene index; X is CSR float32.
+
+        A gene that a cell's source did not measure is a zero there: see :meth:`Cells.measured`.
+        """
+        import anndata
+
+        wanted = self._rows(rows)
+        obs = self.obs(rows=wanted)
+        obs.index = obs.index.astype(str)
+        var = self.genes.copy()
+        var.index.name = None
+        return anndata.AnnData(X=self.read(wanted).csr(), obs=obs, var=var)
+
+    def _rows(self, rows: ArrayLike | None) -> NDArray[np.int64]:
+        if rows is None:
+            return np.arange(self.n_cells, dtype=np.int64)
+        wanted = np.asarray(rows)
+        if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
+            raise UsageError(
+                "bad-rows", "rows are not whole numbers in one dimension", found=f"{wanted.dtype}, shape {wanted.shape}"
+            )
+        if wanted.size and (int(wanted.min()) < 0 or int(wanted.max()) >= self.n_cells):
+            bad = wanted[(wanted < 0) | (wanted >= self.n_cells)][0]
+            raise RowIndexError(
+                "row-out-of-range", "no such row", where=self.path, expected=f"0 to {self.n_cells - 1}", found=bad
+            )
+        return wanted.astype(np.int64)
+
+    def _by_part(self, rows: NDArray[np.int64]) -> list[tuple[Part, NDArray[np.int64]]]:
+        """Which of some rows lie in each part."""
+        if len(self.manifest.parts) == 1:
+            return [(self.manifest.parts[0], np.arange(len(rows)))]
+        starts = np.array([p.start for p in self.manifest.parts])
+        which = np.searchsorted(starts, rows, side="right") - 1
+        return [(self.manifest.parts[i], np.flatnonzero(which == i)) for i in np.unique(which).tolist()]
+
+    def _shard_rows(self, part: Part) -> NDArray[np.int64]:
+        cache = self.__dict__.setdefault("_shard_rows_of", {})
+        if part.start not in cache:
+            rows = self._storage.read_array(part.shard_rows)
+            if rows[0] != 0 or rows[-1] != part.n_cells or (np.diff(rows) < 0).any():
+                raise InvalidDataError(
+                    "bad-shard-rows", "shards do not cover the cells", where=self._storage.at(part.shard_rows.path)
+                )
+            cache[part.start] = rows
+        found: NDArray[np.int64] = cache[part.start]
+        return found
+
+    def _field(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """A field of the record of some cells."""
+        out = np.empty(len(rows), np.int32)
+        for part, some in self._by_part(rows):
+            if name == "split":
+                place = part.split
+                out[some] = -1 if place is None else self._place(part, place.field, place.array, rows[some])
+            else:
+                out[some] = self._place(part, part.fields.index(name), None, rows[some])
+        return out
+
+    def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:  # noqa: ANN401
+        local = rows - part.start
+        if array is not None:
+            return read_at(self._storage, array, local)
+        values: NDArray[np.int32] = read_at(self._storage, part.index, local)[field]
+        return values
+
+    def _codes_reader(self, name: str) -> Callable[[ArrayLike | None], NDArray[np.int32]]:
+        def codes(rows: ArrayLike | None) -> NDArray[np.int32]:
+            wanted = self._rows(rows)
+            out = np.full(len(wanted), -1, np.int32)
+            for part, some in self._by_part(wanted):
+                place = part.labels.get(name)
+                if place is not None:
+                    out[some] = self._place(part, place.field, place.array, wanted[some])
+            return out
+
+        return codes
+
+    def _default_columns(self) -> list[str]:
+        return list(dict.fromkeys([c.name for c in self.manifest.obs] + [m.name for m in self.manifest.labels]))
+
+    def column_names(self) -> list[str]:
+        """Every name that :meth:`obs` and :meth:`select` know."""
+        return list(dict.fromkeys([*self._default_columns(), *FIELDS]))
+
+    def _series(self, name: str, rows: NDArray[np.int64]) -> pd.Series[Any]:
+        if any(c.name == name for c in self.manifest.obs):
+            described = [c for r in self.sources_view.records for c in r.columns if c.name == name]
+            return to_pandas(self.obs_column(name, rows), agreed(described))
+        return to_pandas(self._other_column(name, rows))
+
+    def obs_column(self, name: str, rows: NDArray[np.int64]) -> Column:
+        """Return an obs column of some rows as it is stored, over all parts."""
+        described = next(c for c in self.manifest.obs if c.name == name)
+        if described.label is not None:
+            return self._label_column(described.label, rows)
+        pieces = []
+        for part, some in self._by_part(rows):
+            local = rows[some] - part.start
+            pieces.append((some, read_column(self._storage, described, part.obs.get(name), local, part.n_cells)))
+        if not pieces:
+            return absent_column(described, 0)
+        column = pieces[0][1] if len(pieces) == 1 else _stacked(pieces, len(rows))
+        if described.categories is not None:
+            texts = tuple(self._storage.read_strings(described.categories))
+            return Column(kind="categorical", dtype="string", values=column.codes, categories=texts)
+        return column
+
+    def _label_column(self, name: str, rows: NDArray[np.int64]) -> Column:
+        label = self.labels[name]
+        return Column(kind="categorical", dtype="string", values=label.codes(rows), categories=label.categories)
+
+    def _other_column(self, name: str, rows: NDArray[np.int64]) -> Column:
+        """A label, a figure, the source or the split of some cells."""
+        if name in self.labels:
+            return self._label_column(name, rows)
+        if name == "source":
+            texts = tuple(r.name for r in self.sources_view.records)
+            return Column(kind="categorical", dtype="string", values=self._field("source", rows), categories=texts)
+        if name == "split" and self.manifest.splits is not None:
+            texts = tuple(self.manifest.splits.names)
+            return Column(kind="categorical", dtype="string", values=self._field("split", rows), categories=texts)
+        if name in FIGURES or name == "source_row":
+            return Column(kind="integer", dtype="int64", values=self._field(name, rows).astype(np.int64))
+        raise unknown_name("column", name, self.column_names(), where=self.path)
+
+
+class _Lookup:
+    """Columns of a whole store, for expressions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._all = np.arange(store.n_cells, dtype=np.int64)
+
+    def column(self, name: str) -> Column:
+        known_elsewhere = name in self._store.labels or name in FIGURES
+        if not known_elsewhere and any(c.name == name for c in self._store.manifest.obs):
+            return self._store.obs_column(name, self._all)
+        return self._store._other_column(name, self._all)  # noqa: SLF001 (one module)
+
+    def under(self, name: str, term: str) -> Set[int]:
+        ontology = self._store.labels[name].ontology if name in self._store.labels else None
+        if ontology is None:
+            raise UsageError("no-ontology", f"under {term!r} needs a label with an ontology", found=f"column {name!r}")
+        return frozenset(ontology.categories_under(term).tolist())
+
+
+def _joined(pieces: Sequence[tuple[NDArray[np.int64], Decoded]], n: int) -> Decoded:
+    """Put rows that were read part by part into the order asked for."""
+    from scformat.store.fetch import Decoded
+
+    if len(pieces) == 1:
+        return pieces[0][1]
+    lengths = np.zeros(n, np.int64)
+    for some, piece in pieces:
+        lengths[some] = np.diff(piece.offsets)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    indices, data = np.empty(offsets[-1], np.int32), np.empty(offsets[-1], np.int64)
+    for some, piece in pieces:
+        places = np.repeat(offsets[some] - piece.offsets[:-1], lengths[some]) + np.arange(len(piece.data))
+        indices[places], data[places] = piece.indices, piece.data
+    return Decoded(offsets=offsets, indices=indices, data=data)
+
+
+def _stacked(pieces: Sequence[tuple[NDArray[np.int64], Column]], n: int) -> Column:
+    """Put a column that was read part by part into the order asked for."""
+    from scformat.store.obs import mask_of
+
+    order = np.argsort(np.concatenate([some for some, _ in pieces]), kind="stable")
+    first = pieces[0][1]
+    columns = [column for _, column in pieces]
+    mask = None
+    if any(c.mask is not None for c in columns):
+        mask = np.concatenate([mask_of(c) for c in columns])[order]
+    values: Any
+    if isinstance(first.values, Strings):
+        values = Strings.concatenate([c.values for c in columns if isinstance(c.values, Strings)]).take(order)
+    else:
+        values = np.concatenate([c.values for c in columns if not isinstance(c.values, Strings)])[order]
+    return Column(kind=first.kind, dtype=first.dtype, values=values, mask=mask, categories=first.categories)

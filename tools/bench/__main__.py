@@ -1,0 +1,21 @@
+"""``python -m tools.bench BENCH ...``, from the root of the repository."""
+
+from __future__ import annotations
+
+import sys
+
+from tools.bench import convert
+
+BENCHES = {"convert": convert.main}
+
+
+def main() -> int:
+    """Run the bench that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
+        sys.stderr.write(f"usage: python -m tools.bench {{{','.join(BENCHES)}}} ...\n")
+        return 2
+    return BENCHES[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
