@@ -7,13 +7,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scformat.errors import ScformatError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike
 
@@ -156,7 +157,7 @@ def plan_conversion(sources: Any, **options: Any) -> ConversionPlan:
     return ConversionPlan.of(plan_sources(sources, **{**DEFAULTS, **options}))
 
 
-def open(path: str | os.PathLike[str]) -> Store:  # noqa: A001 (the name that users know)
+def open(path: str | os.PathLike[str]) -> Store:
     """Open a store: a path, ``s3://``, ``gs://`` or ``http(s)://``. Reads the manifest only.
 
     Raises
@@ -230,8 +231,19 @@ def describe(store: Store) -> dict[str, Any]:
     return describe_store(store)
 
 
-def simulate(directory: str | os.PathLike[str], **options: Any) -> list[Any]:
-    """Write realistic h5ad files; see :func:`scformat.simulate.simulate`."""
-    from scformat.simulate import simulate as run
+def simulate(
+    directory: str | Path,
+    *,
+    cells: int = 10_000,
+    studies: int = 3,
+    genes: int = 20_000,
+    seed: int = 0,
+    compression: Literal["gzip"] | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Write realistic h5ad files of several studies; see :func:`scformat.simulation.simulate`."""
+    from scformat.simulation import simulate as run
 
-    return run(directory, **options)
+    return run(
+        directory, cells=cells, studies=studies, genes=genes, seed=seed, compression=compression, progress=progress
+    )

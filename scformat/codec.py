@@ -1,7 +1,7 @@
-"""From numpy blocks to the bytes of a file, exactly as TensorStore would write them.
+"""Between numpy blocks and the bytes of a file, exactly as TensorStore would write and read them.
 
-Shards are encoded here rather than by TensorStore's array layer because it takes half the processor time and
-the bytes are at hand for their digest; a test holds both to the same bytes.
+Shards are encoded and decoded here rather than by TensorStore's array layer because it takes half the processor
+time, the bytes are at hand for their digest, and forked processes can read; a test holds both to the same bytes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 ABSENT = 2**64 - 1
 """Offset and length of a chunk that a shard does not hold."""
+
+_CRC = 4
+_BLOSC_HEAD = 16
+
+
+class DamagedError(Exception):
+    """Bytes that are not what was written; the text says why."""
 
 
 def encode_shard(spec: ArraySpec, block: NDArray[Any]) -> bytes:
@@ -56,12 +63,63 @@ def encode_shard(spec: ArraySpec, block: NDArray[Any]) -> bytes:
 
 def encode_chunk(values: NDArray[Any]) -> bytes:
     """Compress one whole chunk and append its CRC-32C."""
+    blosc.use_threads = False  # its own pool neither helps with chunks this small nor survives a fork
     return with_crc(blosc.compress(np.ascontiguousarray(values), b"lz4", 5, blosc.BITSHUFFLE, 0))
+
+
+def decode_chunk(data: bytes, out: NDArray[Any]) -> None:
+    """Check and decompress one chunk into `out`, contiguous and of the chunk's shape and type.
+
+    Raises
+    ------
+    DamagedError
+        The checksum differs, or the content has another size.
+    """
+    body = without_crc(data)
+    if len(body) < _BLOSC_HEAD or int.from_bytes(body[4:8], "little") != out.nbytes:
+        raise DamagedError("a chunk of another size")
+    blosc.use_threads = False
+    try:
+        blosc.decompress(body, out)
+    except (RuntimeError, ValueError) as error:
+        raise DamagedError(str(error)) from None
+
+
+def index_size(spec: ArraySpec) -> int:
+    """Bytes of a shard's index with its checksum."""
+    return 16 * math.prod(s // c for s, c in zip(spec.shard, spec.chunk, strict=True)) + _CRC
+
+
+def decode_index(data: bytes, spec: ArraySpec) -> NDArray[np.uint64]:
+    """Check and decode a shard's index, the last :func:`index_size` bytes of its file.
+
+    Returns
+    -------
+    uint64 array, shape (chunks along each axis..., 2)
+        Offset and length of each chunk; both :data:`ABSENT` where the shard does not hold it.
+
+    Raises
+    ------
+    DamagedError
+        The file is too short, or the checksum differs.
+    """
+    if len(data) != index_size(spec):
+        raise DamagedError("a file shorter than its index")
+    counts = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
+    return np.frombuffer(without_crc(data), "<u8").reshape(*counts, 2)
 
 
 def with_crc(data: bytes) -> bytes:
     """Append the CRC-32C of `data`, little-endian."""
-    return data + int(google_crc32c.value(data)).to_bytes(4, "little")
+    return data + int(google_crc32c.value(data)).to_bytes(_CRC, "little")
+
+
+def without_crc(data: bytes) -> bytes:
+    """Check the CRC-32C at the end of `data` and return what stands before it."""
+    body = data[:-_CRC]
+    if len(data) < _CRC or int(google_crc32c.value(body)) != int.from_bytes(data[-_CRC:], "little"):
+        raise DamagedError("a wrong checksum")
+    return body
 
 
 def encode_json(document: Any) -> bytes:

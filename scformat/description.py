@@ -23,7 +23,9 @@ def describe_store(store: Store) -> dict[str, Any]:
                 "n_labelled": int(label.counts.sum()),
                 "n_missing": m.n_cells - int(label.counts.sum()),
                 "counts": {str(k): int(v) for k, v in label.counts.items()},
-                "ontology": None if ontology is None else {"releases": ontology.releases, "n_terms": len(ontology.graph)},
+                "ontology": None
+                if ontology is None
+                else {"releases": ontology.releases, "n_terms": len(ontology.graph)},
             }
         )
     sources = [

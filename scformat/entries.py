@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
+
+from scformat.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,17 +41,19 @@ DECODE_FAULTS = {
 }
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _trailing_zeros(typing_context: Any, word: Any) -> Any:  # noqa: ARG001
-    """Number of zero bits below the lowest set bit of a uint64, one instruction."""
+def _cttz(typing_context: Any, word: Any) -> Any:
+    """Count the zero bits below the lowest set bit of a uint64, in one instruction."""
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-        return builder.cttz(args[0], context.get_constant(types.boolean, True))  # noqa: FBT003
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], context.get_constant(types.boolean, 1))
 
     return types.uint64(types.uint64), generate
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+_trailing_zeros: Any = intrinsic(_cttz)
+
+
+@kernel
 def scan_rows(
     offsets: NDArray[np.int64],
     indices: NDArray[Any],
@@ -90,7 +93,7 @@ def scan_rows(
     n_columns = len(keys)
     for row in range(len(offsets) - 1):
         entries = 0
-        sum_ = np.int64(0)
+        sum_ = 0
         genes = 0
         hash_ = np.uint64(0)
         for p in range(offsets[row], offsets[row + 1]):
@@ -104,7 +107,7 @@ def scan_rows(
                 return (NEGATIVE if value < 0 else NOT_A_NUMBER), row, p
             if value >= 9007199254740992.0:
                 return TOO_LARGE, row, p
-            count = np.int64(value)
+            count = int(value)
             if count != value:
                 return NOT_WHOLE, row, p
             entries += 1
@@ -125,7 +128,7 @@ def scan_rows(
     return OK, 0, 0
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def encode_rows(
     rows: NDArray[np.int64],
     offsets: NDArray[np.int64],
@@ -172,12 +175,12 @@ def encode_rows(
     for k in range(len(rows)):
         row = rows[k]
         for p in range(offsets[row], offsets[row + 1]):
-            gene = gene_of_column[indices[p]]
-            count = np.int64(data[p])
-            if gene >= 0 and count > 0:
-                dense[gene] += count
-                bits[gene >> 6] |= np.uint64(1) << np.uint64(gene & 63)
-        at = 0
+            target = gene_of_column[indices[p]]
+            value = np.int64(data[p])
+            if target >= 0 and value > 0:
+                dense[target] += value
+                bits[target >> 6] |= np.uint64(1) << np.uint64(target & 63)
+        at = np.int64(0)
         for w in range(len(bits)):
             word = bits[w]
             bits[w] = 0
@@ -205,7 +208,7 @@ def encode_rows(
                     out[0, end] = gap
                     out[1, end] = 65535
                     end += 1
-                    gap = 0
+                    gap = np.int64(0)
                     count -= 65535
                 out[0, end] = gap
                 out[1, end] = count
@@ -214,7 +217,7 @@ def encode_rows(
     return end, n_large
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def decode_rows(
     entries: NDArray[np.uint16],
     starts: NDArray[np.int64],
@@ -273,7 +276,7 @@ def decode_rows(
     return OK, 0
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def gather_rows(
     pieces: NDArray[np.uint16],
     starts: NDArray[np.int64],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +51,15 @@ def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> an
     counts = store.read(chosen).csr(np.int64)
     columns = column_of_gene[counts.indices]
     if (columns < 0).any():
-        raise InvalidDataError("bad-gene", "a count of a gene that its source did not measure", where=f"{store.path}: {name}")
+        raise InvalidDataError(
+            "bad-gene", "a count of a gene that its source did not measure", where=f"{store.path}: {name}"
+        )
     counts.indices = columns.astype(counts.indices.dtype)
-    counts._shape = (len(chosen), record.n_vars)  # noqa: SLF001 (scipy has no public way to widen in place)
+    counts._shape = (len(chosen), record.n_vars)
     counts.sort_indices()
-    counts.data = counts.data.astype(record.dtype)
+    own = counts.data.astype(record.dtype)
+    if (own == counts.data).all():  # the sum of two columns may pass the type that each of them had
+        counts.data = own
     obs = pd.DataFrame(
         {c.name: to_pandas(store.obs_column(c.name, chosen), c) for c in record.columns},
         index=pd.RangeIndex(len(chosen)),
@@ -62,7 +67,10 @@ def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> an
     ).set_axis(store.barcodes(chosen).to_numpy(), axis=0)
     obs.index.name = record.index_name
     var = pd.DataFrame(index=pd.Index(genes.names.to_numpy(), name=record.var_index_name))
-    return anndata.AnnData(X=counts, obs=obs, var=var)
+    with warnings.catch_warnings():
+        # A source may name two cells alike.
+        warnings.filterwarnings("ignore", message=".* names are not unique", category=UserWarning)
+        return anndata.AnnData(X=counts, obs=obs, var=var)
 
 
 def export_store(
@@ -80,16 +88,17 @@ def export_store(
         raise UsageError("destination-exists", "the destination exists", where=target, hint="choose another")
     if not target.parent.is_dir():
         raise StorageError("no-directory", "there is no such directory", where=target.parent, hint="create it first")
-    chosen: Any = read_row_file(rows) if isinstance(rows, (str, os.PathLike)) else rows
+    given = read_row_file(rows) if isinstance(rows, (str, os.PathLike)) else rows
+    chosen = None if given is None else store.check_rows(given)
     if where is not None:
         selected = store.select(where)
-        chosen = selected if chosen is None else np.asarray(chosen)[np.isin(chosen, selected)]
+        chosen = selected if chosen is None else chosen[np.isin(chosen, selected)]
     data = store.to_anndata(chosen) if source is None else source_anndata(store, source, chosen)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     made = Path(name)
     try:
-        data.write_h5ad(made)
+        data.write_h5ad(made, convert_strings_to_categoricals=False)
         made.chmod(0o644)
         made.replace(target)
     except OSError as error:
@@ -103,7 +112,7 @@ def read_row_file(path: str | os.PathLike[str]) -> NDArray[np.int64]:
     """Read row numbers from a text file, one a line, or from a ``.npy`` file."""
     try:
         if Path(path).suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
+            values: NDArray[Any] = np.load(path, allow_pickle=False)
         else:
             values = np.array([int(line) for line in Path(path).read_text().split()], np.int64)
     except OSError as error:
@@ -115,7 +124,8 @@ def read_row_file(path: str | os.PathLike[str]) -> NDArray[np.int64]:
 
 def _rows_of_source(store: Store, number: int, rows: ArrayLike | None) -> NDArray[np.int64]:
     """Rows of a source, in its own order."""
-    candidates = np.arange(store.n_cells, dtype=np.int64) if rows is None else np.asarray(rows, np.int64)
-    fields = store.obs(["source", "source_row"], candidates)
-    mine = fields["source"].cat.codes.to_numpy() == number
-    return candidates[mine][np.argsort(fields["source_row"].to_numpy()[mine], kind="stable")]
+    candidates = store.check_rows(rows)
+    mine = store.field("source", candidates) == number
+    order = np.argsort(store.field("source_row", candidates[mine]), kind="stable")
+    chosen: NDArray[np.int64] = candidates[mine][order]
+    return chosen

@@ -68,11 +68,16 @@ class ArraySpec:
     fill: int | float
 
     @property
+    def chunk_bytes(self) -> int:
+        """Plain size of a chunk."""
+        return math.prod(self.chunk) * np.dtype(self.dtype).itemsize
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Number of files along each axis."""
         return tuple(math.ceil(n / s) for n, s in zip(self.shape, self.shard, strict=True))
 
-    def keys(self) -> Iterator[tuple[tuple[int, ...], str]]:
+    def files(self) -> Iterator[tuple[tuple[int, ...], str]]:
         """Yield the grid index and the file name (relative to the root) of every file, in C order."""
         for index in np.ndindex(*self.grid):
             yield index, self.key(index)
@@ -178,7 +183,7 @@ def absent_value(values: NDArray[Any]) -> int | float:
         return float(candidate)
     lowest = int(np.iinfo(values.dtype).min)
     # Every 64-bit candidate is a multiple of 4,096, so that JSON readers with 53-bit numbers keep it exactly.
-    step = 4096 if values.dtype.itemsize == 8 else 1  # noqa: PLR2004
+    step = 4096 if values.dtype.itemsize == 8 else 1
     candidate = lowest
     held = set(np.unique(values[values <= lowest + step * len(values)]).tolist())
     while candidate in held:

@@ -16,7 +16,8 @@ VERSION = "0.1"
 KNOWN_FEATURES = frozenset({"parts"})
 """Required features that this release understands: ``parts`` is more than one part."""
 
-Path = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(/[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)*$")]
+_SEGMENT = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
+Path = Annotated[str, StringConstraints(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$")]
 """Relative path within a store: plain segments, none of them ``.`` or ``..``."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

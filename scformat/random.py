@@ -3,26 +3,22 @@
 Nothing here keeps a state. A word is named by (seed, domain, i, j, m), so any part of any order can be
 computed without what came before it, on any machine and in any language.
 
-The functions with numpy arrays are for whole arrays. The kernels (decorated with :func:`kernel`) release
+The functions with numpy arrays are for whole arrays. The kernels (see :mod:`scformat.jit`) release
 the GIL and are called from other kernels as well as from Python; their integers are ``numpy.uint64``.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import numba
 import numpy as np
 
 from scformat.errors import UsageError
+from scformat.jit import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import ArrayLike, NDArray
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 # Domains: the last word of the counter. No two uses share one, so none sees another's words.
 DOMAIN_DRAW: Final = 1
@@ -53,14 +49,6 @@ _U13, _U16, _U32 = (np.uint64(x) for x in (13, 16, 32))
 _SMALL = np.uint64(SMALL)
 
 
-def kernel(function: F) -> F:
-    """Compile `function` with numba on its first call: without the GIL, kept on disk where that is possible."""
-    try:
-        return cast("F", numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # no directory to keep it in: a read-only installation without a home
-        return cast("F", numba.njit(nogil=True)(function))
-
-
 def check_seed(seed: int) -> int:
     """Return `seed` as a Python int.
 
@@ -79,7 +67,7 @@ def check_seed(seed: int) -> int:
 
 
 @kernel
-def philox(  # noqa: PLR0917 - kernels take no keywords
+def philox(
     c0: np.uint64, c1: np.uint64, c2: np.uint64, c3: np.uint64, k0: np.uint64, k1: np.uint64
 ) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
     """Philox-4x32-10 of one counter (c0 .. c3) and key (k0, k1), each below 2^32: four 32-bit words."""
@@ -168,9 +156,7 @@ def feistel(k: np.uint64, n: np.uint64, keys: tuple[np.uint32, ...]) -> np.uint6
 
 
 @kernel
-def permute(  # noqa: PLR0917 - kernels take no keywords
-    k: np.uint64, n: np.uint64, seed: np.uint64, domain: np.uint64, i: np.uint64, j: np.uint64
-) -> np.uint64:
+def permute(k: np.uint64, n: np.uint64, seed: np.uint64, domain: np.uint64, i: np.uint64, j: np.uint64) -> np.uint64:
     """Image of k under the permutation of n that (seed, domain, i, j) names, 0 <= k < n <= 2^63.
 
     n <= 256: element k of 0 .. n-1 after a Fisher-Yates shuffle, x from n-1 down to 1 changing places with

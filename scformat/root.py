@@ -54,7 +54,7 @@ def decode_root(data: bytes, *, where: str) -> Manifest:
         raise InvalidDataError("not-a-store", "its zarr.json is not JSON", where=where, found=error) from None
     attributes = document.get("attributes") if isinstance(document, dict) else None
     found = attributes.get("scformat") if isinstance(attributes, dict) else None
-    if not isinstance(found, dict) or document.get("node_type") != "group" or document.get("zarr_format") != 3:  # noqa: PLR2004
+    if not isinstance(found, dict) or document.get("node_type") != "group" or document.get("zarr_format") != 3:
         raise InvalidDataError(
             "not-a-store",
             "not a cell store",

@@ -198,7 +198,7 @@ def assign_content(spec: SplitSpec, content: NDArray[np.int64], seed: int) -> ND
 
 def assign_keys(spec: SplitSpec, keys: NDArray[np.uint64], seed: int) -> NDArray[np.int32]:
     """Take steps 3 and 4 of the algorithm for many keys; shapes (n,)."""
-    from scformat.random import DOMAIN_SPLIT, words64  # noqa: PLC0415 - numba is loaded where it is used
+    from scformat.random import DOMAIN_SPLIT, words64
 
     inner = np.array([t for t in spec.thresholds if t < 1 << 64], np.uint64)
     return np.searchsorted(inner, words64(seed, DOMAIN_SPLIT, keys), side="right").astype(np.int32)

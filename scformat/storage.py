@@ -1,67 +1,43 @@
-"""All input and output of stores: keys and bytes, arrays, digests. Nothing else opens a file of a store.
-
-Keys go through TensorStore's key-value layer, so that a directory, S3, GCS and HTTP are one code path.
-"""
+"""All input and output of stores: arrays, strings, groups and their digests. Nothing else opens a file of a store."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
-from collections import deque
-from contextlib import contextmanager
-from pathlib import Path
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
-import tensorstore as ts
 
 from scformat import layout
-from scformat.codec import encode_json, encode_shard
-from scformat.errors import InvalidDataError, ScformatError, StorageError, UsageError
+from scformat.blobs import Blobs, Written, open_blobs
+from scformat.codec import ABSENT, DamagedError, decode_chunk, decode_index, encode_json, encode_shard, index_size
+from scformat.errors import InvalidDataError
+from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-
-    from scformat.layout import ArraySpec
 
 MANIFEST_KEY = "zarr.json"
 WRITES_AT_ONCE = 8
 """Files of an array that may be on their way to the disk while the next one is encoded."""
+INDEX_BYTES = 64 << 20
+"""Shard indexes that are kept: 16 bytes a chunk."""
 
-
-def kvstore_spec(url: str) -> dict[str, Any]:
-    """Translate a path or URL to TensorStore's key-value specification."""
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file") or len(parts.scheme) == 1:
-        path = Path(parts.path if parts.scheme == "file" else url).absolute()
-        return {"driver": "file", "path": f"{path}/"}
-    key = parts.path.lstrip("/").rstrip("/")
-    prefix = f"{key}/" if key else ""
-    if parts.scheme == "s3":
-        return {"driver": "s3", "bucket": parts.netloc, "path": prefix}
-    if parts.scheme in ("gs", "gcs"):
-        return {"driver": "gcs", "bucket": parts.netloc, "path": prefix}
-    if parts.scheme in ("http", "https"):
-        return {"driver": "http", "base_url": f"{parts.scheme}://{parts.netloc}", "path": f"/{prefix}"}
-    if parts.scheme == "memory":
-        return {"driver": "memory", "path": f"{parts.netloc}/{prefix}"}
-    raise UsageError(
-        "unknown-scheme",
-        "cannot open this kind of address",
-        where=url,
-        expected="a path, s3://, gs:// or http(s)://",
-        found=f"{parts.scheme}://",
-    )
+Region = tuple[tuple[int, int], ...]
+"""Start and stop along each axis."""
 
 
 class Storage:
     """A place that holds a store: a directory, a bucket prefix or an HTTP address.
+
+    It can be pickled, used by several threads, and, where it is a directory, by forked processes.
 
     Parameters
     ----------
@@ -71,16 +47,8 @@ class Storage:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        self._spec = kvstore_spec(self.url)
-        self._lock = threading.Lock()
-        self._opened: dict[str, Any] = {}
-        self._connect()
-
-    def _connect(self) -> None:
-        self._pid = os.getpid()
-        self._context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
-        with io_errors(self.url):
-            self._kv = ts.KvStore.open(self._spec, context=self._context).result()
+        self._blobs: Blobs = open_blobs(self.url)
+        self._indexes = _IndexCache(INDEX_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url}
@@ -90,67 +58,97 @@ class Storage:
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of a key, None where there is none."""
-        with io_errors(self.at(key)):
-            result = self._kv.read(key).result()
-        return bytes(result.value) if result.state == "value" else None
+        return self._blobs.read(key)
 
-    def write(self, key: str, data: bytes) -> Any:
-        """Start writing a key; the future's ``result()`` waits until it lies there whole."""
-        with io_errors(self.at(key)):
-            return self._kv.write(key, data)
+    def write(self, key: str, data: bytes) -> Written:
+        """Start writing a key; the result's ``result()`` waits until it lies there whole."""
+        return self._blobs.write(key, data)
 
     def keys(self) -> list[str]:
         """Every key, sorted."""
-        with io_errors(self.url):
-            return sorted(key.decode() for key in self._kv.list().result())
+        return self._blobs.keys()
 
     def at(self, key: str) -> str:
         """Address of a key, for messages."""
         return f"{self.url.rstrip('/')}/{key}"
 
-    def array(self, array: Array) -> Any:
-        """Open an array with TensorStore, once, and check that it is what the manifest says."""
-        with self._lock:
-            found = self._opened.get(array.path)
-        if found is None:
-            found = self._open(array)
-            with self._lock:
-                self._opened[array.path] = found
-        return found
-
-    def _open(self, array: Array) -> Any:
-        spec = {"driver": "zarr3", "kvstore": {**self._spec, "path": f"{self._spec['path']}{array.path}/"}}
-        where = self.at(array.path)
-        with io_errors(where, missing="lost-array"):
-            opened = ts.open(spec, open=True, read=True, context=self._context).result()
-        found = (opened.dtype.name, list(opened.shape), list(opened.chunk_layout.read_chunk.shape or ()))
-        expected = (array.dtype, array.shape, array.chunk)
-        if found != expected:
-            raise InvalidDataError(
-                "array-mismatch", "the array is not what the manifest says", where=where, expected=expected, found=found
-            )
-        return opened
-
     def read_array(self, array: Array, region: Any = ...) -> NDArray[Any]:
-        """Read a region of an array; a lost chunk raises, because no valid element is the fill value."""
-        opened = self.array(array)
-        with io_errors(self.at(array.path)):
-            values: NDArray[Any] = opened[region].read().result()
+        """Read a region of an array, in the notation of numpy; a lost chunk raises.
+
+        Not for counts, whose fill value is a pair of elements and only the decoder can tell.
+        """
+        spans, shape = _spans(region, array.shape)
+        values = self.read_regions(array, [spans])[0]
         self.refuse_fill(array, values)
-        return values
+        return values.reshape(shape)
+
+    def read_regions(self, array: Array, regions: Sequence[Region]) -> list[NDArray[Any]]:
+        """Read several regions of an array.
+
+        Raises
+        ------
+        InvalidDataError
+            ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
+        """
+        spec = array_spec(array)
+        outs = [np.empty([stop - start for start, stop in region], array.dtype) for region in regions]
+        wanted: dict[tuple[int, ...], list[tuple[tuple[int, ...], int]]] = {}
+        for number, region in enumerate(regions):
+            chunks = [range(a // c, -(-b // c)) for (a, b), c in zip(region, spec.chunk, strict=True)]
+            for chunk in itertools.product(*chunks):
+                shard = tuple(i * c // s for i, c, s in zip(chunk, spec.chunk, spec.shard, strict=True))
+                wanted.setdefault(shard, []).append((chunk, number))
+        for shard, places in wanted.items():
+            chunks_here = sorted({chunk for chunk, _ in places})
+            decoded = dict(zip(chunks_here, self._chunks(spec, shard, chunks_here), strict=True))
+            for chunk, number in places:
+                _copy(decoded[chunk], chunk, spec, outs[number], regions[number])
+        return outs
+
+    def _chunks(self, spec: ArraySpec, shard: tuple[int, ...], chunks: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
+        """Read and decode some chunks of one shard; neighbours in the file are one read."""
+        key = spec.key(shard)
+        index = self._index(spec, shard)
+        per_shard = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
+        places = [index[tuple(i % n for i, n in zip(chunk, per_shard, strict=True))].tolist() for chunk in chunks]
+        for chunk, (offset, length) in zip(chunks, places, strict=True):
+            if offset == ABSENT:
+                raise _lost(self.at(key), f"chunk {list(chunk)}")
+            if length > 2 * spec.chunk_bytes + 64:
+                raise _damaged(self.at(key), f"chunk {list(chunk)}: a length of {length}")
+        ranges = _joined(places)
+        pieces = dict(zip([start for start, _ in ranges], self._blobs.read_ranges(key, ranges), strict=True))
+        starts = np.array([start for start, _ in ranges])
+        out = []
+        for chunk, (offset, length) in zip(chunks, places, strict=True):
+            start = int(starts[np.searchsorted(starts, offset, side="right") - 1])
+            values = np.empty(spec.chunk, spec.dtype)
+            try:
+                decode_chunk(pieces[start][offset - start : offset - start + length], values)
+            except DamagedError as error:
+                raise _damaged(self.at(key), f"chunk {list(chunk)}: {error}") from None
+            out.append(values)
+        return out
+
+    def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
+        key = spec.key(shard)
+        index = self._indexes.get(key)
+        if index is None:
+            tail = self._blobs.read_tail(key, index_size(spec))
+            if tail is None:
+                raise _lost(self.at(key), "the whole file")
+            try:
+                index = decode_index(tail, spec)
+            except DamagedError as error:
+                raise _damaged(self.at(key), f"the index: {error}") from None
+            self._indexes.put(key, index)
+        return index
 
     def refuse_fill(self, array: Array, values: NDArray[Any]) -> None:
-        """Raise where values read from `array` hold its fill value: a chunk or a file is missing."""
+        """Raise where values of an array are its fill value, which no valid element is."""
         lost = values == np.array(array.fill, array.dtype)
         if lost.any():
-            first = np.argwhere(lost)[0].tolist()
-            raise InvalidDataError(
-                "lost-chunk",
-                "fill values where data should be: a chunk or a file is missing",
-                where=self.at(array.path),
-                found=f"the first at {first} of what was read",
-                hint="restore the file from a copy, or convert again",
-            )
+            raise _lost(self.at(array.path), f"the fill value at {np.argwhere(lost)[0].tolist()} of what was read")
 
     def read_strings(self, strings: StringArray) -> Strings:
         """Read a whole string array and check that its offsets fit its bytes and its bytes are UTF-8."""
@@ -167,20 +165,95 @@ class Storage:
         return Strings(data=data, offsets=offsets)
 
 
-@contextmanager
-def io_errors(where: str, *, missing: str = "not-found") -> Iterator[None]:
-    """Turn errors of TensorStore and of the system into those of the interface."""
-    try:
-        yield
-    except ScformatError:
-        raise
-    except (OSError, ValueError, RuntimeError) as error:
-        text = str(error)
-        if "NOT_FOUND" in text or isinstance(error, FileNotFoundError):
-            raise StorageError(missing, "there is nothing", where=where, hint="check the path") from None
-        if any(mark in text for mark in ("DATA_LOSS", "checksum", "crc32c", "Error decoding", "blosc", "shard")):
-            raise InvalidDataError("damaged-chunk", "damaged data", where=where, found=text[:300]) from None
-        raise StorageError("storage-failed", "reading or writing failed", where=where, found=text[:300]) from None
+class _IndexCache:
+    """The shard indexes used last, up to a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._held: OrderedDict[str, NDArray[np.uint64]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> NDArray[np.uint64] | None:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: str, index: NDArray[np.uint64]) -> None:
+        with self._lock:
+            if key not in self._held:
+                self._held[key] = index
+                self._size += index.nbytes
+            while self._size > self._limit and len(self._held) > 1:
+                self._size -= self._held.popitem(last=False)[1].nbytes
+
+
+def array_spec(array: Array) -> ArraySpec:
+    """Return the layout of an array of a manifest."""
+    return ArraySpec(
+        path=array.path,
+        dtype=array.dtype,
+        shape=tuple(array.shape),
+        chunk=tuple(array.chunk),
+        shard=tuple(array.shard),
+        fill=array.fill,
+    )
+
+
+def _lost(where: str, found: str) -> InvalidDataError:
+    return InvalidDataError(
+        "lost-chunk",
+        "a chunk or a file is missing",
+        where=where,
+        found=found,
+        hint="restore the file from a copy, or convert again",
+    )
+
+
+def _damaged(where: str, found: str) -> InvalidDataError:
+    return InvalidDataError(
+        "damaged-chunk", "damaged data", where=where, found=found, hint="restore the file from a copy, or convert again"
+    )
+
+
+def _spans(region: Any, shape: Sequence[int]) -> tuple[Region, tuple[int, ...]]:
+    """Resolve a numpy index of integers and slices to spans, and the shape of what it selects."""
+    index = region if isinstance(region, tuple) else (region,)
+    if ... in index:
+        at = index.index(...)
+        index = (*index[:at], *[slice(None)] * (len(shape) - len(index) + 1), *index[at + 1 :])
+    index = (*index, *[slice(None)] * (len(shape) - len(index)))
+    spans, kept = [], []
+    for item, n in zip(index, shape, strict=True):
+        if isinstance(item, slice):
+            start, stop, _ = item.indices(n)
+            spans.append((start, max(start, stop)))
+            kept.append(max(0, stop - start))
+        else:
+            spans.append((int(item), int(item) + 1))
+    return tuple(spans), tuple(kept)
+
+
+def _joined(places: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
+    """Join ranges (offset, length) that touch; ascending."""
+    ranges: list[tuple[int, int]] = []
+    for offset, length in sorted(map(tuple, places)):
+        if ranges and ranges[-1][1] == offset:
+            ranges[-1] = (ranges[-1][0], offset + length)
+        else:
+            ranges.append((offset, offset + length))
+    return ranges
+
+
+def _copy(values: NDArray[Any], chunk: tuple[int, ...], spec: ArraySpec, out: NDArray[Any], region: Region) -> None:
+    """Copy what a chunk and a region share."""
+    source, target = [], []
+    for i, c, (start, stop) in zip(chunk, spec.chunk, region, strict=True):
+        low, high = max(start, i * c), min(stop, (i + 1) * c)
+        source.append(slice(low - i * c, high - i * c))
+        target.append(slice(low - start, high - start))
+    out[tuple(target)] = values[tuple(source)]
 
 
 class ArrayWriter:
@@ -191,7 +264,7 @@ class ArrayWriter:
         self._storage = storage
         self._lock = threading.Lock()
         self._digests: dict[str, str] = {}
-        self._pending: deque[Any] = deque()
+        self._pending: deque[Written] = deque()
         self._write(f"{spec.path}/zarr.json", encode_json(layout.array_metadata(spec)))
 
     def put(self, index: tuple[int, ...], block: NDArray[Any]) -> str:
@@ -200,25 +273,21 @@ class ArrayWriter:
 
     def _write(self, key: str, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
-        future = self._storage.write(key, data)
+        written = self._storage.write(key, data)
         with self._lock:
             self._digests[key] = digest
-            self._pending.append((key, future))
+            self._pending.append(written)
             late = self._pending.popleft() if len(self._pending) > WRITES_AT_ONCE else None
         if late is not None:
-            self._wait(*late)
+            late.result()
         return digest
-
-    def _wait(self, key: str, future: Any) -> None:
-        with io_errors(self._storage.at(key)):
-            future.result()
 
     def finish(self) -> Array:
         """Wait for all writes and describe the array for the manifest."""
         while self._pending:
-            self._wait(*self._pending.popleft())
+            self._pending.popleft().result()
         spec = self.spec
-        names = [f"{spec.path}/zarr.json", *(key for _, key in spec.keys())]
+        names = [f"{spec.path}/zarr.json", *(key for _, key in spec.files())]
         return Array(
             path=spec.path,
             dtype=spec.dtype,  # type: ignore[arg-type]
@@ -230,7 +299,7 @@ class ArrayWriter:
         )
 
 
-def array_digest(files: Iterator[tuple[str, str]]) -> str:
+def array_digest(files: Iterable[tuple[str, str]]) -> str:
     """Digest of an array: SHA-256 over a line ``<sha256>  <name>`` LF for each file, as ``sha256sum`` prints them.
 
     ``zarr.json`` first, then the files of the grid in C order, named relative to the array.
@@ -241,7 +310,7 @@ def array_digest(files: Iterator[tuple[str, str]]) -> str:
 def write_array(storage: Storage, spec: ArraySpec, values: NDArray[Any]) -> Array:
     """Write a whole array that lies in memory."""
     writer = ArrayWriter(storage, spec)
-    for index, _ in spec.keys():
+    for index, _ in spec.files():
         writer.put(index, values[spec.slices(index)])
     return writer.finish()
 
@@ -263,9 +332,8 @@ def write_table(storage: Storage, path: str, values: NDArray[Any], *, fill: floa
 
 def write_groups(storage: Storage, arrays: Sequence[str]) -> dict[str, str]:
     """Write the group above every array path, the root apart; return the SHA-256 of each."""
-    groups = {path[:i] for path in arrays for i, letter in enumerate(path) if letter == "/"}
+    groups = sorted({path[:i] for path in arrays for i, letter in enumerate(path) if letter == "/"})
     data = encode_json(layout.group_metadata())
-    for group in sorted(groups):
-        with io_errors(storage.at(group)):
-            storage.write(f"{group}/zarr.json", data).result()
-    return dict.fromkeys(sorted(groups), hashlib.sha256(data).hexdigest())
+    for written in [storage.write(f"{group}/zarr.json", data) for group in groups]:
+        written.result()
+    return dict.fromkeys(groups, hashlib.sha256(data).hexdigest())

@@ -5,6 +5,7 @@ A million barcodes take 20 MB so, a tenth of a list of Python strings.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class Strings:
 
     def __iter__(self) -> Iterator[str]:
         raw, offsets = self.data.tobytes(), self.offsets.tolist()
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, stop in itertools.pairwise(offsets):
             yield raw[start:stop].decode()
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Strings:

@@ -11,11 +11,12 @@ import typer
 from scformat.cli.output import emit, emit_json, message
 from scformat.cli.parameters import Debug, Json, Where, names
 from scformat.cli.progress import progress
-from scformat.errors import UsageError
+from scformat.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+GENE_SETS = ("union", "intersection")
 SOURCE_SUFFIXES = (".h5ad", ".h5")
 
 
@@ -98,6 +99,8 @@ def convert(
     if json and not dry_run:
         raise UsageError("missing-option", "--json without --dry-run", hint="only the plan is printed as JSON")
     check_paths(sources or [], destination, table=sources_table)
+    if genes not in GENE_SETS and not Path(genes).suffix and not Path(genes).exists():
+        raise unknown_name("gene set", genes, GENE_SETS, where="--genes")
     options: dict[str, Any] = {
         "counts": counts,
         "genes": genes,
@@ -128,7 +131,7 @@ def convert(
     start = time.monotonic()
     with progress() as report:
         if dry_run:
-            plan = scformat.plan_conversion(sources or [], destination, progress=report, **options)
+            plan = scformat.plan_conversion(sources or [], progress=report, **options)
         else:
             store = scformat.convert(sources or [], destination, progress=report, **options)
     if not dry_run:

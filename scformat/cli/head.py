@@ -11,11 +11,11 @@ from scformat.cli.parameters import Debug, StorePath, names
 from scformat.cli.tables import format_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
 
     from scformat.store import Store
 
-FIGURES = ("barcode", "source", "total_counts", "n_genes")
+FIGURES = ("source", "total_counts", "n_genes")
 
 
 def head(
@@ -32,18 +32,25 @@ def head(
 
     opened = scformat.open(store)
     chosen = names(labels, "--labels")
-    frame = first_cells(opened, n, list(opened.labels) if chosen is None else chosen)
-    emit(format_table(list(frame.columns), frame.to_numpy(object).tolist()))
+    columns = first_cells(opened, n, list(opened.labels) if chosen is None else chosen)
+    emit(format_table([name for name, _ in columns], list(zip(*(values for _, values in columns), strict=True))))
 
 
-def first_cells(store: Store, n: int, labels: list[str]) -> pd.DataFrame:
-    """Return the first cells, one row each: figures, then labels; a missing label is None."""
+def first_cells(store: Store, n: int, labels: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """Return the first cells by column, names and values: barcode, figures, then labels, None where one is missing.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such label.
+    """
     import numpy as np
 
     rows = np.arange(min(n, store.n_cells))
-    frame = store.obs(columns=list(FIGURES), rows=rows)
-    for name in labels:
-        label = store.labels[name]
-        values: list[Any] = [label.categories[code] if code >= 0 else None for code in label.codes(rows)]
-        frame[name] = values
-    return frame
+    chosen = [(name, store.labels[name]) for name in labels]
+    figures = store.obs(columns=list(FIGURES), rows=rows)
+    columns: list[tuple[str, list[Any]]] = [("barcode", list(store.barcodes(rows)))]
+    columns += [(name, figures[name].to_numpy(object).tolist()) for name in FIGURES]
+    for name, label in chosen:
+        columns.append((name, [label.categories[code] if code >= 0 else None for code in label.codes(rows).tolist()]))
+    return columns

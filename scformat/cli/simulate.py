@@ -24,7 +24,7 @@ def simulate(
     debug: Debug = False,
 ) -> None:
     """Write simulated studies as h5ad files; print their paths."""
-    from scformat.simulate import simulate as write_studies
+    from scformat.simulation import simulate as write_studies
 
     codec: Any = None if compression == "none" else compression
     with progress() as report:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scformat.cli.output import describe_size
+
+PLAIN = ("taxon", "seed", "number")
+"""Numbers that are names: no thousands are set apart in them."""
 
 SHOWN = 6
 """Members of a list or mapping that a cell of a table shows."""
@@ -31,23 +35,25 @@ def format_value(value: object, *, name: str = "") -> str:  # noqa: PLR0911 - on
         case int() if name == "bytes" or name.endswith("_bytes"):
             return describe_size(value)
         case int():
-            return f"{value:,}"
+            return str(value) if name in PLAIN else f"{value:,}"
         case float():
             return f"{value:g}"
         case str():
             return value if value.isprintable() else repr(value)
         case Mapping():
-            pairs = [f"{key} {format_value(item)}" for key, item in value.items()]
+            pairs = [f"{key} {format_value(item, name=str(key))}" for key, item in value.items()]
             return _listing(pairs)
         case Sequence():
-            return _listing([format_value(item) for item in value])
+            # Members of a mapping are divided by commas, so mappings are not.
+            divider = "; " if value and isinstance(value[0], Mapping) else ", "
+            return _listing([format_value(item) for item in value], divider)
         case _:
             return str(value)
 
 
-def _listing(items: list[str]) -> str:
-    more = f", and {len(items) - SHOWN:,} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more if items else "-"
+def _listing(items: list[str], divider: str = ", ") -> str:
+    more = [f"and {len(items) - SHOWN:,} more"] if len(items) > SHOWN else []
+    return divider.join(items[:SHOWN] + more) or "-"
 
 
 def format_pairs(pairs: Mapping[str, Any]) -> str:
@@ -90,7 +96,7 @@ def _render(
 
     table = Table(box=None, show_header=header is not None, pad_edge=False, padding=(0, 2, 0, 0))
     for i in range(max((len(row) for row in cells), default=len(header or ()))):
-        name = Text(header[i], "bold") if header is not None else ""
+        name = Text(header[i], "" if "NO_COLOR" in os.environ else "bold") if header is not None else ""
         table.add_column(name, justify="right" if right and right[i] else "left")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
-    from scformat.splits import SplitSpec
-
 __all__ = ["Options", "Plan", "convert_sources", "plan_sources"]
 
 
@@ -30,12 +28,12 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 def convert_sources(
-    sources: Any,  # noqa: ANN401 (paths, AnnData objects, or lists of them)
+    sources: Any,
     destination: str | os.PathLike[str],
     *,
     sources_table: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    **options: Any,  # noqa: ANN401 (checked by check_options)
+    **options: Any,
 ) -> Path:
     """Convert and publish; see :func:`scformat.convert`."""
     checked = check_options(**options)
@@ -52,19 +50,20 @@ def convert_sources(
 
 
 def plan_sources(
-    sources: Any,  # noqa: ANN401
+    sources: Any,
     *,
     sources_table: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
-    **options: Any,  # noqa: ANN401
+    **options: Any,
 ) -> Plan:
     """Read the sources and decide everything, but write nothing."""
     checked = check_options(**options)
     requests = gather(sources, None if sources_table is None else Path(sources_table))
     check_names(requests)
-    with tempfile.TemporaryDirectory(prefix="scformat-") as scratch, _planned(
-        requests, checked, Path(scratch), progress or _silent
-    ) as (plan, _):
+    with (
+        tempfile.TemporaryDirectory(prefix="scformat-") as scratch,
+        _planned(requests, checked, Path(scratch), progress or _silent) as (plan, _),
+    ):
         return plan
 
 
@@ -77,9 +76,7 @@ def _planned(
     opened, skipped = open_all(requests, options)
     pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="scformat")
     try:
-        surveyed, more = survey(
-            opened, options, references=references, pool=pool, scratch=scratch, progress=progress
-        )
+        surveyed, more = survey(opened, options, references=references, pool=pool, scratch=scratch, progress=progress)
         yield make_plan(surveyed, [*skipped, *more], options, references=references), pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

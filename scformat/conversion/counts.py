@@ -138,7 +138,7 @@ def run_all(pool: Executor, tasks: Iterable[Callable[[], int]], advance: Callabl
 
 
 def _shard_buffer() -> NDArray[np.uint16]:
-    """A shard's worth of entries, this thread's own."""
+    """Return room for a shard's entries, this thread's own."""
     if not hasattr(_scratch, "out"):
         _scratch.out = np.empty((2, ENTRY_SHARD), np.uint16)
     out: NDArray[np.uint16] = _scratch.out
@@ -277,5 +277,5 @@ class _Shuffle:
         return np.concatenate(places), starts, all_lengths, entries
 
 
-BYTES_A_SHARD = 8 * ENTRY_SHARD
-"""Memory that a shard's entries take in a bucket: twice their plain size, for the packed copy and the sorting."""
+BYTES_A_SHARD = 12 * ENTRY_SHARD
+"""Memory that a shard's entries take in a bucket: thrice their plain size, for the packed copies and the sorting."""

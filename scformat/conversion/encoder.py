@@ -51,9 +51,7 @@ class RowEncoder:
         self._stats = stats
         self._at_most = at_most
 
-    def encode(
-        self, rows: NDArray[np.int64], out: NDArray[np.uint16], start: int, row_end: NDArray[np.int32]
-    ) -> int:
+    def encode(self, rows: NDArray[np.int64], out: NDArray[np.uint16], start: int, row_end: NDArray[np.int32]) -> int:
         """Encode ascending source rows into `out` from column `start` on; return where they end.
 
         `row_end`, int32 of shape (n_rows,), receives the end of each row in `out`.

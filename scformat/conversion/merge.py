@@ -47,19 +47,20 @@ def merge(columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:
         np.zeros(n, dtype) if c is None else _array(c).astype(dtype) for c, n in zip(columns, n_cells, strict=True)
     ]
     mask = _mask(columns, n_cells)
-    if kind == "float":
+    if kind == "float" and all(c.mask is None for c in there):
         # A float says missing with NaN unless a source had a nullable type.
-        if mask is not None and not any(c.nullable for c in there):
-            for part, column in zip(parts, columns, strict=True):
-                if column is None:
-                    part[:] = np.nan
-            mask = None if all(c.mask is None for c in there) else mask
+        for part, column in zip(parts, columns, strict=True):
+            if column is None:
+                part[:] = np.nan
+        mask = None
     return Column(kind=kind, dtype=np.dtype(dtype).name, values=np.concatenate(parts), mask=mask)
 
 
 def merged_kind(columns: Sequence[Column]) -> Kind:
     """Kind of the column that holds all of `columns`."""
     kinds = {c.kind for c in columns}
+    if kinds == {"integer"}:
+        return "integer" if _common_integer(columns) else "string"
     if len(kinds) == 1:
         return kinds.pop()
     if kinds == {"string", "categorical"}:
@@ -81,6 +82,13 @@ def column_texts(column: Column) -> list[str | None]:
     if column.mask is None:
         return texts
     return [None if lost else text for text, lost in zip(texts, column.mask.tolist(), strict=True)]
+
+
+def _common_integer(columns: Sequence[Column]) -> bool:
+    """Whether one type holds all of some integer columns."""
+    arrays = [_array(c) for c in columns]
+    beyond = any(int(a.max(initial=0)) > np.iinfo(np.int64).max for a in arrays)
+    return not beyond or all(int(a.min(initial=0)) >= 0 for a in arrays)
 
 
 def _exact(column: Column) -> bool:

@@ -52,14 +52,11 @@ def same_as_label(column: Column, categories: Sequence[str], codes: NDArray[np.i
 def source_column(name: str, column: Column, merged: Column) -> SourceColumn:
     """Describe a column as its source has it.
 
-    Categories are left out where they are those of the merged column that the source's cells hold, in its order.
+    Categories are left out where they are those of the merged column, in its order.
     """
     categories = None
-    if column.categories is not None:
-        used = np.bincount(column.codes[column.codes >= 0], minlength=len(column.categories)) > 0
-        held = {text for text, there in zip(column.categories, used, strict=True) if there}
-        if merged.categories is None or [c for c in merged.categories if c in held] != list(column.categories):
-            categories = list(column.categories)
+    if column.categories is not None and column.categories != merged.categories:
+        categories = list(column.categories)
     return SourceColumn(
         name=name,
         kind=column.kind,
@@ -93,15 +90,16 @@ def write_column(storage: Storage, path: str, plan: ObsPlan, order: NDArray[np.i
 
 
 def stored_values(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[Any]:
-    """Values in the type they are stored in: booleans as 0 and 1, integers in 32 bits where they and a fill value
-    fit, zero where masked.
+    """Return values in the type they are stored in, zero where masked.
+
+    Booleans are 0 and 1; integers take 32 bits where they and a fill value fit.
     """
     if mask is not None and mask.any():
         values = np.where(mask, values.dtype.type(0), values)
     if values.dtype == np.bool_:
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
-        return values if values.dtype.itemsize >= 4 else values.astype(np.float32)  # noqa: PLR2004
+        return values if values.dtype.itemsize >= 4 else values.astype(np.float32)
     small = np.iinfo(np.int32)
     if len(values) == 0 or (int(values.max()) <= small.max and int(values.min()) > small.min):
         return values.astype(np.int32)

@@ -106,7 +106,9 @@ def check_options(
             hint="leave one of them out",
         )
     if splits is None and split_by:
-        raise UsageError("missing-option", "split_by without splits", hint="add for example --splits train=0.8,test=0.2")
+        raise UsageError(
+            "missing-option", "split_by without splits", hint="add for example --splits train=0.8,test=0.2"
+        )
     if splits is not None and splits_file is not None:
         raise UsageError("conflicting-options", "both splits and a splits file are given", hint="leave one of them out")
     return Options(
@@ -169,10 +171,14 @@ def _jobs(jobs: int | None) -> int:
 def _names(given: Sequence[str], option: str) -> tuple[str, ...]:
     if isinstance(given, str):
         raise UsageError(
-            "not-a-list", f"{option} is one text", expected="a list of names", found=repr(given), hint="wrap it in a list"
+            "not-a-list",
+            f"{option} is one text",
+            expected="a list of names",
+            found=repr(given),
+            hint="wrap it in a list",
         )
     names = tuple(given)
-    if not all(isinstance(n, str) and n for n in names):
+    if not all(names):
         raise UsageError("empty-name", f"{option} has an empty name", found=repr(list(names)))
     if len(set(names)) != len(names):
         raise UsageError("repeated-name", f"{option} names one column twice", found=repr(list(names)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 def order_keys(
     source_rows: NDArray[np.int64], sources: NDArray[np.int32], digests: Sequence[str], seed: int
 ) -> NDArray[np.uint64]:
-    """Shuffling key of each cell: u64 of P(9, i, j) with i its row in its source and j the first four bytes,
-    little-endian, of the source's SHA-256. It depends on nothing but the seed, the source's content and the row.
+    """Return the shuffling key of each cell.
+
+    It is u64 of P(9, i, j) with i its row in its source and j the first four bytes, little-endian, of the source's
+    SHA-256, and so depends on nothing but the seed, the source's content and the row.
     """
     heads = np.array([int.from_bytes(bytes.fromhex(d)[:4], "little") for d in digests], np.uint32)
     return words64(seed, DOMAIN_ORDER, source_rows.astype(np.uint64), heads[sources])
@@ -39,4 +41,5 @@ def shuffled(keys: NDArray[np.uint64], by: Sequence[NDArray[np.int32]]) -> NDArr
     int64 array, shape (n,)
         The cell at each place.
     """
-    return np.lexsort((keys, *reversed(by)))
+    ranks: list[NDArray[Any]] = [keys, *reversed(by)]
+    return np.lexsort(ranks)

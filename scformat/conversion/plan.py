@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat import layout
 from scformat.conversion.counts import CellPlan
 from scformat.conversion.lookup import PlanLookup
 from scformat.conversion.merge import merge
-from scformat.conversion.obs import ObsPlan, same_as_label
+from scformat.conversion.obs import ObsPlan, same_as_label, source_column
 from scformat.conversion.order import order_keys, shuffled
 from scformat.entries import max_gap_entries
 from scformat.errors import InvalidDataError, UsageError, unknown_name
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from scformat.conversion.survey import Surveyed
     from scformat.genes import GeneIndex, Reference
     from scformat.labels import LabelPlan
-    from scformat.manifest import Skipped
+    from scformat.manifest import Skipped, SourceColumn
     from scformat.strings import Strings
 
 
@@ -73,7 +74,7 @@ class Plan:
     n_genes: NDArray[np.int64]
     content: NDArray[np.int64]
     barcodes: tuple[Strings, ...]
-    source_obs: tuple[Mapping[str, Column], ...]
+    columns: tuple[tuple[SourceColumn, ...], ...]
     obs: tuple[ObsPlan, ...]
     labels: LabelPlan
     splits: SplitPlan | None
@@ -97,13 +98,18 @@ def make_plan(
     obs = [s.source.obs() for s in surveyed]
     barcodes = [s.source.barcodes() for s in surveyed]
     rows = [np.arange(s.source.n_cells, dtype=np.int64) for s in surveyed]
-    figures = {name: np.concatenate([getattr(s.scan, name) for s in surveyed]) for name in ("total", "n_genes", "content", "needed")}
+    figures = {
+        name: np.concatenate([getattr(s.scan, name) for s in surveyed])
+        for name in ("total", "n_genes", "content", "needed")
+    }
     labels = _labels(surveyed, obs, [len(r) for r in rows], options)
     if options.where is not None:
         lookup = _lookup(surveyed, obs, [len(r) for r in rows], figures, labels)
         keep = options.where.evaluate(lookup)
         if not keep.any():
-            raise InvalidDataError("no-cells", "no cell is selected", found=f"{len(keep):,} cells, where {options.where}")
+            raise InvalidDataError(
+                "no-cells", "no cell is selected", found=f"{len(keep):,} cells, where {options.where}"
+            )
         cuts = np.cumsum([len(r) for r in rows])[:-1]
         rows = [np.flatnonzero(k).astype(np.int64) for k in np.split(keep, cuts)]
         figures = {name: values[keep] for name, values in figures.items()}
@@ -123,6 +129,7 @@ def make_plan(
         needed=figures["needed"] + max_gap_entries(len(index.genes)),
         order=_order(surveyed, source, row, labels, splits, options),
     )
+    merged, columns = _obs(obs, n_cells, labels)
     return Plan(
         options=options,
         surveyed=tuple(surveyed),
@@ -133,17 +140,19 @@ def make_plan(
         n_genes=figures["n_genes"],
         content=figures["content"],
         barcodes=tuple(barcodes),
-        source_obs=tuple(obs),
-        obs=_obs(obs, n_cells, labels),
+        columns=columns,
+        obs=merged,
         labels=labels,
         splits=splits,
-        findings=(*_gene_findings(surveyed, index), *_label_findings(labels), *_copy_findings(copies, source, surveyed)),
+        findings=(
+            *_gene_findings(surveyed, index),
+            *_label_findings(labels),
+            *_copy_findings(copies, source, surveyed),
+        ),
     )
 
 
-def find_copies(
-    content: NDArray[np.int64], total: NDArray[np.int64], n_genes: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def find_copies(content: NDArray[np.int64], total: NDArray[np.int64], n_genes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Cells whose content an earlier cell has too; int64, ascending. Cells without a gene are no copies."""
     cells = np.flatnonzero(n_genes > 0)
     order = cells[np.lexsort((cells, n_genes[cells], total[cells], content[cells]))]
@@ -212,7 +221,9 @@ def _splits(
         given = read_split_file(options.splits_file)
         names, by = given.names, given.columns
         if given.by_cell:
-            codes = np.concatenate(given.assign_barcodes([(s.source.name, b) for s, b in zip(surveyed, barcodes, strict=True)]))
+            codes = np.concatenate(
+                given.assign_barcodes([(s.source.name, b) for s, b in zip(surveyed, barcodes, strict=True)])
+            )
         else:
             codes = given.assign_cells(*_groups(lookup, by))
     elif options.splits is not None:
@@ -281,15 +292,26 @@ def default_strata(labels: LabelPlan) -> tuple[str, ...]:
     )
 
 
-def _obs(obs: Sequence[Mapping[str, Column]], n_cells: Sequence[int], labels: LabelPlan) -> tuple[ObsPlan, ...]:
+def _obs(
+    obs: Sequence[Mapping[str, Column]], n_cells: Sequence[int], labels: LabelPlan
+) -> tuple[tuple[ObsPlan, ...], tuple[tuple[SourceColumn, ...], ...]]:
+    """Merge the columns of the sources, and describe each source's own."""
     plans = []
+    described: list[dict[str, SourceColumn]] = [{} for _ in obs]
     for name in dict.fromkeys(name for columns in obs for name in columns):
         column = merge([columns.get(name) for columns in obs], n_cells)
         label = None
         if name in labels.names and same_as_label(column, labels[name].categories, np.concatenate(labels[name].codes)):
             label = name
+        for own, columns in zip(described, obs, strict=True):
+            if name in columns:
+                own[name] = source_column(name, columns[name], column)
+        if label is not None:
+            # The label holds the codes; a second copy of them would only take memory.
+            column = replace(column, values=np.broadcast_to(np.int32(layout.MISSING), len(column)))
         plans.append(ObsPlan(name=name, column=column, label=label))
-    return tuple(plans)
+    own_order = tuple(tuple(own[name] for name in columns) for own, columns in zip(described, obs, strict=True))
+    return tuple(plans), own_order
 
 
 def _gene_findings(surveyed: Sequence[Surveyed], index: GeneIndex) -> list[Finding]:
@@ -302,7 +324,12 @@ def _gene_findings(surveyed: Sequence[Surveyed], index: GeneIndex) -> list[Findi
                 Finding(source=name, what="ambiguous-symbols", note=f"{len(s.genes.ambiguous)} stay unresolved: {some}")
             )
         findings += [
-            Finding(source=name, what="merged-columns", value=m.gene_id, note=f"columns {', '.join(map(str, m.columns))} summed")
+            Finding(
+                source=name,
+                what="merged-columns",
+                value=m.gene_id,
+                note=f"columns {', '.join(map(str, m.columns))} summed",
+            )
             for m in s.genes.merged
         ]
         if len(left_out.ids):
@@ -319,9 +346,7 @@ def _label_findings(labels: LabelPlan) -> list[Finding]:
     ]
 
 
-def _copy_findings(
-    copies: NDArray[np.int64], source: NDArray[np.int32], surveyed: Sequence[Surveyed]
-) -> list[Finding]:
+def _copy_findings(copies: NDArray[np.int64], source: NDArray[np.int32], surveyed: Sequence[Surveyed]) -> list[Finding]:
     counts = np.bincount(source[copies], minlength=len(surveyed))
     return [
         Finding(source=s.source.name, what="duplicate-cells", cells=n, note="the same counts as an earlier cell")

@@ -23,16 +23,24 @@ _RENAME_EXCHANGE = 2
 def check_destination(destination: Path, *, overwrite: bool) -> None:
     """Refuse a destination that exists, or whose directory does not, before any work is done."""
     if not destination.parent.is_dir():
-        raise StorageError("no-directory", "there is no such directory", where=destination.parent, hint="create it first")
+        raise StorageError(
+            "no-directory", "there is no such directory", where=destination.parent, hint="create it first"
+        )
     if not destination.exists() and not destination.is_symlink():
         return
     if not overwrite:
         raise UsageError(
-            "destination-exists", "the destination exists", where=destination, hint="choose another, or give --overwrite"
+            "destination-exists",
+            "the destination exists",
+            where=destination,
+            hint="choose another, or give --overwrite",
         )
     if not (destination / "zarr.json").is_file() or not (destination / "parts").is_dir():
         raise UsageError(
-            "not-a-store", "the destination is not a store, and is left as it is", where=destination, hint="choose another"
+            "not-a-store",
+            "the destination is not a store, and is left as it is",
+            where=destination,
+            hint="choose another",
         )
 
 
@@ -95,7 +103,7 @@ def _exchange(one: Path, other: Path) -> bool:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    return rename(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) == 0
+    return bool(rename(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) == 0)
 
 
 def _sync(directory: Path) -> None:

@@ -96,14 +96,18 @@ class ConversionPlan:
         ]
         for s in d["sources"]:
             lines.append(
-                f"source {s['name']}: {s['cells_kept']:,} of {s['cells']:,} cells, counts in {s['counts']} ({s['layout']}), "
-                f"{s['genes_resolved']:,} of {s['genes']:,} genes known by {s['gene_ids']}, {s['genes_left_out']:,} left out, "
-                f"{s['nonzeros']:,} non-zeros"
+                f"source {s['name']}: {s['cells_kept']:,} of {s['cells']:,} cells, counts in {s['counts']} "
+                f"({s['layout']}), {s['genes_resolved']:,} of {s['genes']:,} genes known by {s['gene_ids']}, "
+                f"{s['genes_left_out']:,} left out, {s['nonzeros']:,} non-zeros"
             )
             if s["not_kept"]:
                 lines.append(f"  not kept: {', '.join(s['not_kept'])}")
         for label in d["labels"]:
-            terms = "" if not label["ontology"] else " (" + ", ".join(f"{k} {v}" for k, v in label["ontology"].items()) + ")"
+            terms = (
+                ""
+                if not label["ontology"]
+                else " (" + ", ".join(f"{k} {v}" for k, v in label["ontology"].items()) + ")"
+            )
             missing = f", {label['missing']:,} cells without" if label["missing"] else ""
             lines.append(f"label {label['name']}: {label['categories']:,} categories{missing}{terms}")
         if d["splits"] is not None:

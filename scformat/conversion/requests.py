@@ -44,13 +44,18 @@ class Request:
     constants: Mapping[str, str] = field(default_factory=dict)
 
 
-def gather(sources: Any, table: str | Path | None) -> list[Request]:  # noqa: ANN401 (paths, objects, or lists of them)
+def gather(sources: Any, table: str | Path | None) -> list[Request]:
     """List the sources, each once and under a name of its own."""
     if table is not None:
         if sources:
             raise UsageError("conflicting-options", "both sources and a table of sources", hint="leave one of them out")
         return _read_table(Path(table))
-    if not isinstance(sources, (str, Path)) and hasattr(sources, "__len__") and not hasattr(sources, "obs") and not len(sources):
+    if (
+        not isinstance(sources, (str, Path))
+        and hasattr(sources, "__len__")
+        and not hasattr(sources, "obs")
+        and not len(sources)
+    ):
         raise UsageError("no-sources", "no source is given", expected="at least one file, pattern or AnnData object")
     return [Request(source=item.source, name=item.name) for item in expand(sources)]
 
@@ -60,18 +65,28 @@ def _read_table(path: Path) -> list[Request]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file, delimiter="," if path.suffix.lower() == ".csv" else "\t"))
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError("sources-table-unreadable", "cannot read the table of sources", where=path, found=error) from None
+        raise StorageError(
+            "sources-table-unreadable", "cannot read the table of sources", where=path, found=error
+        ) from None
     rows = [row for row in rows if any(row)]
     header = rows[0] if rows else []
     if "path" not in header:
-        raise UsageError("bad-sources-table", "no column 'path'", where=path, found=", ".join(header) or "an empty file")
+        raise UsageError(
+            "bad-sources-table", "no column 'path'", where=path, found=", ".join(header) or "an empty file"
+        )
     if len(set(header)) != len(header) or "" in header:
-        raise UsageError("bad-sources-table", "a column without a name or named twice", where=path, found=", ".join(header))
+        raise UsageError(
+            "bad-sources-table", "a column without a name or named twice", where=path, found=", ".join(header)
+        )
     records = []
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(header):
             raise UsageError(
-                "bad-sources-table", "a line of another length", where=f"{path}:{number}", expected=len(header), found=len(row)
+                "bad-sources-table",
+                "a line of another length",
+                where=f"{path}:{number}",
+                expected=len(header),
+                found=len(row),
             )
         records.append({k: v for k, v in zip(header, row, strict=True) if v != ""})
     if not records:
@@ -92,14 +107,15 @@ def _matched(path: Path, records: Sequence[dict[str, str]]) -> list[tuple[dict[s
     return [(record, item) for (record, _), item in zip(matched, named, strict=True)]
 
 
-def _request(record: Mapping[str, str], item: Any) -> Request:  # noqa: ANN401
+def _request(record: Mapping[str, str], item: Any) -> Request:
     known = {"path", "name", *SETTINGS, *PROVENANCE}
     return Request(
         source=item.source,
         name=record.get("name", item.name),
         settings={k: record[k] for k in SETTINGS if k in record},
         provenance={k: record[k] for k in PROVENANCE if k in record},
-        constants={k: v for k, v in record.items() if k not in known} | ({"study": record["study"]} if "study" in record else {}),
+        constants={k: v for k, v in record.items() if k not in known}
+        | ({"study": record["study"]} if "study" in record else {}),
     )
 
 

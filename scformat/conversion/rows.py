@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
+
+from scformat.jit import kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,16 +78,15 @@ def kernel_type(values: NDArray[Any]) -> NDArray[Any]:
     """Return values in a type that the kernels are compiled for, without changing any."""
     if values.dtype.name in KERNEL_TYPES:
         return values
-    if values.dtype.kind == "u" and values.dtype.itemsize == 8:  # noqa: PLR2004
+    if values.dtype.kind == "u" and values.dtype.itemsize == 8:
         # Beyond 2^62 a count is too large in any case, and stays so.
-        return np.minimum(values, np.uint64(2**62)).astype(np.int64)
-    return values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+        values = np.minimum(values, np.uint64(2**62))
+    wide: NDArray[Any] = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
+    return wide
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _compress(
-    values: NDArray[Any], offsets: NDArray[np.int64], indices: NDArray[np.int32], data: NDArray[Any]
-) -> None:
+@kernel
+def _compress(values: NDArray[Any], offsets: NDArray[np.int64], indices: NDArray[np.int32], data: NDArray[Any]) -> None:
     for row in range(values.shape[0]):
         at = offsets[row]
         for column in range(values.shape[1]):

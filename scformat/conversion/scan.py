@@ -1,4 +1,4 @@
-"""First pass over the counts of a source: are they counts, and what does each cell hold?"""
+"""First pass over the counts of a source: whether they are counts, and what each cell holds."""
 
 from __future__ import annotations
 
@@ -124,7 +124,9 @@ def scan(
     if needed.max(initial=0) > MAX_ROW_ENTRIES or total.max(initial=0) > MAX_TOTAL:
         row = int(needed.argmax())
         raise InvalidDataError("cell-too-large", "a cell too large to store", where=where, found=f"row {row}")
-    detection = np.sum(detections, axis=0, dtype=np.int64) if detections else np.zeros(n_columns, np.int64)
+    detection = np.zeros(n_columns, np.int64)
+    for some in detections:
+        detection += some
     return Scan(needed=needed, total=total, n_genes=n_genes, content=content, detection=detection)
 
 

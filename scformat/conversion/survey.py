@@ -11,7 +11,7 @@ import numpy as np
 
 from scformat.conversion.scan import NotCountsError, Scan, scan
 from scformat.conversion.transpose import transpose
-from scformat.errors import InvalidDataError, ScformatError, StorageError
+from scformat.errors import InvalidDataError, ScformatError
 from scformat.genes import GeneMap, gene_key, organism_taxon, resolve
 from scformat.manifest import Skipped
 from scformat.sources import open_source
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
     from scformat.conversion.options import Options
-    from scformat.genes import Reference
     from scformat.conversion.requests import Request
+    from scformat.genes import Reference
     from scformat.sources.base import CountsMatrix, Source
 
 
@@ -62,8 +62,11 @@ def open_all(requests: Sequence[Request], options: Options) -> tuple[list[tuple[
     opened, skipped = [], []
     for request in requests:
         try:
-            opened.append((request, open_source(request.source, name=request.name)))
-        except (InvalidDataError, StorageError) as error:
+            source = open_source(request.source, name=request.name)
+            opened.append((request, source))
+            source.matrices()
+        except ScformatError as error:
+            opened = [pair for pair in opened if pair[0] is not request]
             skipped.append(_skip(str(request.source), error, options))
     if not opened:
         raise InvalidDataError(
@@ -96,7 +99,7 @@ def survey(
         try:
             found = _find_counts(source, request.settings, options, references, pool, scratch, advance)
             surveyed.append(Surveyed(source=source, request=request, digest=digests[source.name].result(), **found))
-        except (InvalidDataError, StorageError) as error:
+        except ScformatError as error:
             skipped.append(_skip(source.path or source.name, error, options))
     if not surveyed:
         raise InvalidDataError(
@@ -160,7 +163,8 @@ def _find_counts(
 def _skip(path: str, error: ScformatError, options: Options) -> Skipped:
     if options.on_bad == "stop":
         raise error
-    return Skipped(path=Path(path).name, code=error.code, message=str(error))
+    # What a store says must not depend on where its sources lie.
+    return Skipped(path=Path(path).name, code=error.code, message=str(error).replace(path, Path(path).name))
 
 
 BYTES_A_VALUE = 40

@@ -6,13 +6,14 @@ memory. Two passes over the source, and twice its entries on the disk for a whil
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 
 from scformat.conversion.rows import kernel_type
 from scformat.errors import InvalidDataError
+from scformat.jit import kernel
 from scformat.sources.matrices import SparseMatrix
 
 if TYPE_CHECKING:
@@ -80,12 +81,19 @@ def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int
     dtype = _deal(matrix, directory, np.array(bounds, np.int64), at_most)
     indices, data = directory / "indices", directory / "data"
     with indices.open("wb") as index_file, data.open("wb") as data_file:
-        for bucket, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for bucket, (first, last) in enumerate(itertools.pairwise(bounds)):
             path = directory / f"bucket-{bucket}"
             entries = np.fromfile(path, _record(dtype))
             path.unlink()
             columns, values = np.empty(len(entries), np.int32), np.empty(len(entries), dtype)
-            _place(entries["row"], entries["column"], entries["value"], offsets[first:last] - offsets[first], columns, values)
+            _place(
+                entries["row"],
+                entries["column"],
+                entries["value"],
+                offsets[first:last] - offsets[first],
+                columns,
+                values,
+            )
             columns.tofile(index_file)
             values.tofile(data_file)
     n = int(offsets[-1])
@@ -140,7 +148,7 @@ def _deal(matrix: CountsMatrix, directory: Path, bounds: NDArray[np.int64], at_m
     return dtype
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _place(
     rows: NDArray[np.int32],
     columns: NDArray[np.int32],

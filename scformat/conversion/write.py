@@ -11,7 +11,7 @@ import scformat
 from scformat import layout
 from scformat.conversion.counts import write_counts
 from scformat.conversion.encoder import RowEncoder
-from scformat.conversion.obs import obs_column, source_column, write_column
+from scformat.conversion.obs import obs_column, write_column
 from scformat.conversion.stats import GeneStats
 from scformat.genes import organism_name
 from scformat.manifest import (
@@ -85,7 +85,7 @@ def write_store(
         groups={},
         sha256="0" * 64,
     )
-    groups = write_groups(storage, sorted({path for path in array_paths(manifest)}))
+    groups = write_groups(storage, sorted(set(array_paths(manifest))))
     storage.write("zarr.json", encode_root(manifest.model_copy(update={"groups": groups}))).result()
 
 
@@ -249,7 +249,7 @@ def _write_records(
     ]
     spec = layout.records(f"{path}/cells/index", 1 + len(columns), plan.n_cells)
     writer = ArrayWriter(storage, spec)
-    for index, _ in spec.keys():
+    for index, _ in spec.files():
         some = spec.slices(index)[1]
         block = np.empty((1 + len(columns), some.stop - some.start), np.int32)
         block[0] = row_end[some]
@@ -270,7 +270,6 @@ def _write_records(
 
 
 def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDArray[np.int64]]) -> PartSources:
-    merged = {c.name: c.column for c in plan.obs}
     n_cells = np.bincount(plan.cells.source, minlength=len(plan.surveyed)).tolist()
     records = []
     for i, s in enumerate(plan.surveyed):
@@ -295,7 +294,7 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
             n_merged=sum(len(m.columns) - 1 for m in genes.merged),
             n_left_out=int((columns < 0).sum()),
             index_name=s.source.index_name,
-            columns=[source_column(name, column, merged[name]) for name, column in plan.source_obs[i].items()],
+            columns=list(plan.columns[i]),
             not_kept=s.source.not_kept(counts=s.matrix.location),
             var_index_name=s.matrix.var.index_name,
             study=s.request.provenance.get("study"),
@@ -312,9 +311,7 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
         n=len(records),
         n_genes=len(plan.index.genes),
         records=write_strings(storage, f"{path}/records", Strings.of(records)),
-        measured=write_table(
-            storage, f"{path}/measured", plan.index.measured.astype(np.uint8), fill=layout.FLAG_FILL
-        ),
+        measured=write_table(storage, f"{path}/measured", plan.index.measured.astype(np.uint8), fill=layout.FLAG_FILL),
         stats=write_table(storage, f"{path}/stats", np.stack(stats, axis=1)),
         var_names=write_strings(storage, f"{path}/var_names", Strings.concatenate(names)),
         var_offsets=write_table(storage, f"{path}/var_offsets", offsets),

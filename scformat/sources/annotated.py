@@ -120,13 +120,14 @@ class AnnotatedSource:
         """Return the index of obs."""
         return self._obs_table.index
 
-    @cached_property
-    def _obs(self) -> tuple[dict[str, Column], list[str]]:
-        return self._obs_table.read()
-
     def obs(self) -> dict[str, Column]:
-        """All obs columns that can be kept, in order."""
-        return dict(self._obs[0])
+        """All obs columns that can be kept, in order; read anew at every call, because they take much memory."""
+        columns, self._obs_notes = self._obs_table.read()
+        return columns
+
+    @cached_property
+    def _obs_notes(self) -> list[str]:
+        return self._obs_table.read()[1]
 
     def uns_text(self) -> dict[str, str]:
         """Scalar strings at the top of uns."""
@@ -141,7 +142,7 @@ class AnnotatedSource:
 
     def not_kept(self, *, counts: str | None = None) -> list[str]:
         """List what a conversion leaves behind, one line each."""
-        left = [f"obs/{line}" for line in self._obs[1]]
+        left = [f"obs/{line}" for line in self._obs_notes]
         left += [f"var/{name}" for name in Table(_table_node(self._root, "var")).names]
         left += [f"{place}/{name}" for place in _ASIDE for name in self._members(place)]
         left += [place for place in self.locations() if counts is not None and place != counts]

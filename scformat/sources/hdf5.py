@@ -20,11 +20,46 @@ import numpy as np
 from scformat.errors import InvalidDataError, RowIndexError, StorageError, UnsupportedError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 # Decoded chunks of the last band of rows that a thread keeps; a wider band is decoded again when it is re-entered.
 _KEPT_BYTES = 64 << 20
 _DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
+
+
+class Descriptor:
+    """A file opened for reading its bytes by position, closed with the last reader at the latest.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be opened.
+    """
+
+    _fd = -1
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        try:
+            self._fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise StorageError("cannot-open", f"cannot be opened ({error.strerror})", where=path) from error
+
+    def fileno(self) -> int:
+        """Return the descriptor; StorageError once closed, for the number may be another file's by then."""
+        if self._fd < 0:
+            raise StorageError("source-closed", "it is closed already", where=self.path)
+        return self._fd
+
+    def close(self) -> None:
+        """Close it; a second time does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    __del__ = close
 
 
 class Hdf5Rows:
@@ -34,8 +69,8 @@ class Hdf5Rows:
     ----------
     dataset
         An open dataset, 1-D or 2-D, of integers, floats or booleans.
-    fd
-        Descriptor of the same file, open for reading; the caller closes it.
+    descriptor
+        The same file, opened for its bytes; the caller closes it.
     where
         File and dataset, for messages.
 
@@ -49,14 +84,14 @@ class Hdf5Rows:
         Rows of a chunk; 1 for a contiguous dataset.
     """
 
-    def __init__(self, dataset: h5py.Dataset, *, fd: int, where: str) -> None:
+    def __init__(self, dataset: h5py.Dataset, *, descriptor: Descriptor, where: str) -> None:
         _check_filters(dataset, where)
         self.shape: tuple[int, ...] = tuple(dataset.shape)
         self.dtype: np.dtype[Any] = dataset.dtype.newbyteorder("=")
         self.row_step = int(dataset.chunks[0]) if dataset.chunks else 1
         self.where = where
         self._dataset = dataset
-        self._fd = fd
+        self._descriptor = descriptor
         self._lock = threading.Lock()
         self._kept = threading.local()
         self._chunks: _Chunks | None = None
@@ -84,7 +119,7 @@ class Hdf5Rows:
         InvalidDataError
             For a chunk that is damaged or lies beyond the end of the file.
         StorageError
-            When the operating system cannot read.
+            When the operating system cannot read, or the file was closed.
         """
         if not 0 <= start <= stop <= self.shape[0]:
             raise RowIndexError(
@@ -93,9 +128,10 @@ class Hdf5Rows:
         out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         if out.size == 0:
             return out
+        fd = self._descriptor.fileno()
         if self._offset is not None:
             row_bytes = out.nbytes // len(out)
-            pread_into(self._fd, out, self._offset + start * row_bytes, where=self.where)
+            pread_into(fd, out, self._offset + start * row_bytes, where=self.where)
         elif self._chunked:
             chunks = self._chunk_index()
             flat = out.reshape(len(out), -1)
@@ -110,7 +146,7 @@ class Hdf5Rows:
     def _chunk_index(self) -> _Chunks:
         with self._lock:
             if self._chunks is None:
-                self._chunks = _Chunks.of(self._dataset, os.fstat(self._fd).st_size, self.where)
+                self._chunks = _Chunks.of(self._dataset, os.fstat(self._descriptor.fileno()).st_size, self.where)
             return self._chunks
 
     def _read_through_library(self, start: int, stop: int, out: NDArray[Any]) -> None:
@@ -136,7 +172,7 @@ class Hdf5Rows:
                 self._read_through_library(low, high, target.reshape(high - low, *self.shape[1:]))
             else:
                 skipped = (low - (first + head) * step) * row_bytes
-                pread_into(self._fd, target, int(address[head]) + skipped, where=self.where)
+                pread_into(self._descriptor.fileno(), target, int(address[head]) + skipped, where=self.where)
 
     def _read_bands(self, chunks: _Chunks, start: int, stop: int, out: NDArray[Any]) -> None:
         step, width = chunks.shape
@@ -160,7 +196,7 @@ class Hdf5Rows:
             kept["band"] = band
         found: NDArray[Any] | None = kept.get(str(column))
         if found is None:
-            found = chunks.decode(self._fd, band, column, self.dtype, self.where)
+            found = chunks.decode(self._descriptor.fileno(), band, column, self.dtype, self.where)
             n_columns = chunks.address.shape[1]
             if n_columns == 1 or n_columns * chunks.n_bytes <= _KEPT_BYTES:
                 kept[str(column)] = found
@@ -192,7 +228,7 @@ class _Chunks:
 
         try:
             dataset.id.chunk_iter(place)
-        except (OSError, RuntimeError, IndexError) as error:
+        except (OSError, RuntimeError, IndexError, OverflowError) as error:
             raise InvalidDataError(
                 "unreadable-array", f"its index of chunks cannot be read ({error})", where=where
             ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from scformat.errors import InvalidDataError, ScformatError, StorageError
-from scformat.sources.hdf5 import Hdf5Rows
+from scformat.errors import InvalidDataError, ScformatError
+from scformat.sources.hdf5 import Descriptor, Hdf5Rows
 from scformat.sources.tree import ArrayNode, GroupNode
 
 if TYPE_CHECKING:
@@ -33,25 +32,18 @@ class Hdf5File:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
+        self.descriptor = Descriptor(path)
         self._owned = True
-        try:
-            self.fd = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise StorageError("cannot-open", f"cannot be opened ({error.strerror})", where=path) from error
         try:
             if not h5py.is_hdf5(path):
                 raise InvalidDataError("not-hdf5", "it is no HDF5 file", where=path, hint=_guess(Path(path)))
             self.file = h5py.File(path, "r")
         except OSError as error:
-            os.close(self.fd)
             if "truncated" in str(error):
                 raise InvalidDataError(
                     "truncated-file", "the file is shorter than it says", where=path, hint="copy or download it again"
                 ) from error
             raise InvalidDataError("unreadable-file", f"HDF5 cannot open it ({error})", where=path) from error
-        except InvalidDataError:
-            os.close(self.fd)
-            raise
 
     @classmethod
     def borrowed(cls, file: h5py.File) -> Hdf5File:
@@ -60,10 +52,7 @@ class Hdf5File:
         if file.mode != "r":
             file.flush()
         self.path, self.file = str(file.filename), file
-        try:
-            self.fd = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise StorageError("cannot-open", f"cannot be opened ({error.strerror})", where=self.path) from error
+        self.descriptor = Descriptor(self.path)
         self._owned = False
         return self
 
@@ -78,11 +67,9 @@ class Hdf5File:
 
     def close(self) -> None:
         """Close it; a second time does nothing."""
-        if self.fd >= 0:
-            if self._owned:
-                self.file.close()
-            os.close(self.fd)
-            self.fd = -1
+        if self._owned:
+            self.file.close()
+        self.descriptor.close()
 
 
 @contextmanager
@@ -158,7 +145,7 @@ class Hdf5Array(_Hdf5Node, ArrayNode):
 
     def rows(self) -> Hdf5Rows:
         """Open it for reading by rows."""
-        return Hdf5Rows(self._item, fd=self._file.fd, where=self.where)
+        return Hdf5Rows(self._item, descriptor=self._file.descriptor, where=self.where)
 
     def referred(self, name: str) -> ArrayNode | None:
         """Follow an attribute that holds an object reference."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from scformat.columns import Column
 from scformat.errors import InvalidDataError, RowIndexError, StorageError, UsageError, unknown_name
 from scformat.expression import parse
+from scformat.layout import RECOMPUTE
 from scformat.root import decode_root
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from scformat.manifest import Manifest, Part, SourceColumn
+    from scformat.manifest import Manifest, Part
     from scformat.store.fetch import Decoded
 
 FIGURES = ("total_counts", "n_genes")
@@ -133,12 +135,14 @@ class Store:
         InvalidDataError
             A chunk is missing or damaged; the cell is named.
         """
-        wanted = self._rows(rows)
+        wanted = self.check_rows(rows)
         pieces: list[tuple[NDArray[np.int64], Decoded]] = []
         for part, some in self._by_part(wanted):
             shard_rows = self._shard_rows(part)
             pieces.append((some, read_rows(self._storage, part, shard_rows, wanted[some] - part.start, self.n_genes)))
-        return Cells(wanted, self._field("source", wanted), _joined(pieces, len(wanted)), self.sources_view, self.n_genes)
+        return Cells(
+            wanted, self.field("source", wanted), _joined(pieces, len(wanted)), self.sources_view, self.n_genes
+        )
 
     def obs(self, columns: Sequence[str] | None = None, rows: ArrayLike | None = None) -> pd.DataFrame:
         """Return obs columns as a table indexed by barcode.
@@ -159,16 +163,18 @@ class Store:
         """
         import pandas as pd
 
-        wanted = self._rows(rows)
+        wanted = self.check_rows(rows)
         if isinstance(columns, str):
             raise UsageError("not-a-list", "columns is one text", expected="a list of names", found=repr(columns))
         names = list(columns) if columns is not None else self._default_columns()
         data = {name: self._series(name, wanted) for name in names}
-        return pd.DataFrame(data, index=pd.RangeIndex(len(wanted)), columns=names).set_axis(self.barcodes(wanted).to_numpy(), axis=0)
+        return pd.DataFrame(data, index=pd.RangeIndex(len(wanted)), columns=names).set_axis(
+            self.barcodes(wanted).to_numpy(), axis=0
+        )
 
     def barcodes(self, rows: ArrayLike | None = None) -> Strings:
         """Return the sources' own names of some cells; the same may occur in several sources."""
-        wanted = self._rows(rows)
+        wanted = self.check_rows(rows)
         pieces = [
             (some, read_strings_at(self._storage, part.barcode, wanted[some] - part.start, part.n_cells))
             for part, some in self._by_part(wanted)
@@ -192,20 +198,25 @@ class Store:
         return np.flatnonzero(parse(expression).evaluate(_Lookup(self))).astype(np.int64)
 
     def to_anndata(self, rows: ArrayLike | None = None) -> anndata.AnnData:
-        """Return cells as an AnnData object over the unified gene index; X is CSR float32.
+        """Return cells as an AnnData object over the unified gene index; X is CSR float32, float64 above 2^24.
 
         A gene that a cell's source did not measure is a zero there: see :meth:`Cells.measured`.
         """
         import anndata
 
-        wanted = self._rows(rows)
+        wanted = self.check_rows(rows)
         obs = self.obs(rows=wanted)
         obs.index = obs.index.astype(str)
         var = self.genes.copy()
         var.index.name = None
-        return anndata.AnnData(X=self.read(wanted).csr(), obs=obs, var=var)
+        cells = self.read(wanted)
+        with warnings.catch_warnings():
+            # Barcodes that several sources share are an ordinary state of a store.
+            warnings.filterwarnings("ignore", message="Observation names are not unique", category=UserWarning)
+            return anndata.AnnData(X=cells.csr(cells.exact_dtype()), obs=obs, var=var)
 
-    def _rows(self, rows: ArrayLike | None) -> NDArray[np.int64]:
+    def check_rows(self, rows: ArrayLike | None) -> NDArray[np.int64]:
+        """Return rows as int64, all of the store's where None; refuse what is no row of it."""
         if rows is None:
             return np.arange(self.n_cells, dtype=np.int64)
         wanted = np.asarray(rows)
@@ -240,8 +251,11 @@ class Store:
         found: NDArray[np.int64] = cache[part.start]
         return found
 
-    def _field(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """A field of the record of some cells."""
+    def field(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return a field of the record of some cells as it is stored; int32, shape (n,).
+
+        ``row_end``, ``source``, ``source_row``, ``total_counts``, ``n_genes``, ``split``.
+        """
         out = np.empty(len(rows), np.int32)
         for part, some in self._by_part(rows):
             if name == "split":
@@ -251,7 +265,7 @@ class Store:
                 out[some] = self._place(part, part.fields.index(name), None, rows[some])
         return out
 
-    def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:  # noqa: ANN401
+    def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         local = rows - part.start
         if array is not None:
             return read_at(self._storage, array, local)
@@ -260,7 +274,7 @@ class Store:
 
     def _codes_reader(self, name: str) -> Callable[[ArrayLike | None], NDArray[np.int32]]:
         def codes(rows: ArrayLike | None) -> NDArray[np.int32]:
-            wanted = self._rows(rows)
+            wanted = self.check_rows(rows)
             out = np.full(len(wanted), -1, np.int32)
             for part, some in self._by_part(wanted):
                 place = part.labels.get(name)
@@ -279,8 +293,12 @@ class Store:
 
     def _series(self, name: str, rows: NDArray[np.int64]) -> pd.Series[Any]:
         if any(c.name == name for c in self.manifest.obs):
-            described = [c for r in self.sources_view.records for c in r.columns if c.name == name]
-            return to_pandas(self.obs_column(name, rows), agreed(described))
+            records = self.sources_view.records
+            described = [c for r in records for c in r.columns if c.name == name]
+            restore = agreed(described)
+            if restore is not None and len(described) < len(records) and restore.kind not in ("categorical", "string"):
+                restore = None  # cells of the other sources have no value, which the sources' own type may not know
+            return to_pandas(self.obs_column(name, rows), restore)
         return to_pandas(self._other_column(name, rows))
 
     def obs_column(self, name: str, rows: NDArray[np.int64]) -> Column:
@@ -305,17 +323,22 @@ class Store:
         return Column(kind="categorical", dtype="string", values=label.codes(rows), categories=label.categories)
 
     def _other_column(self, name: str, rows: NDArray[np.int64]) -> Column:
-        """A label, a figure, the source or the split of some cells."""
+        """Return a label, a figure, the source or the split of some cells."""
         if name in self.labels:
             return self._label_column(name, rows)
         if name == "source":
             texts = tuple(r.name for r in self.sources_view.records)
-            return Column(kind="categorical", dtype="string", values=self._field("source", rows), categories=texts)
+            return Column(kind="categorical", dtype="string", values=self.field("source", rows), categories=texts)
         if name == "split" and self.manifest.splits is not None:
             texts = tuple(self.manifest.splits.names)
-            return Column(kind="categorical", dtype="string", values=self._field("split", rows), categories=texts)
+            return Column(kind="categorical", dtype="string", values=self.field("split", rows), categories=texts)
         if name in FIGURES or name == "source_row":
-            return Column(kind="integer", dtype="int64", values=self._field(name, rows).astype(np.int64))
+            values = self.field(name, rows).astype(np.int64)
+            beyond = np.flatnonzero(values == RECOMPUTE)
+            if len(beyond):
+                counts = self.read(rows[beyond]).csr(np.int64)
+                values[beyond] = np.diff(counts.indptr) if name == "n_genes" else counts.sum(axis=1).A1
+            return Column(kind="integer", dtype="int64", values=values)
         raise unknown_name("column", name, self.column_names(), where=self.path)
 
 
@@ -330,7 +353,7 @@ class _Lookup:
         known_elsewhere = name in self._store.labels or name in FIGURES
         if not known_elsewhere and any(c.name == name for c in self._store.manifest.obs):
             return self._store.obs_column(name, self._all)
-        return self._store._other_column(name, self._all)  # noqa: SLF001 (one module)
+        return self._store._other_column(name, self._all)
 
     def under(self, name: str, term: str) -> Set[int]:
         ontology = self._store.labels[name].ontology if name in self._store.labels else None

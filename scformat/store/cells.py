@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scformat.errors import InvalidDataError
+from scformat.errors import InvalidDataError, UsageError
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -65,7 +65,7 @@ class Cells:
         from scipy.sparse import csr_matrix
 
         shape = (len(self), self.n_genes)
-        return csr_matrix((self._values(dtype), self._counts.indices, self._counts.offsets), shape=shape)
+        return csr_matrix((self._values(dtype), self._counts.indices.copy(), self._counts.offsets.copy()), shape=shape)
 
     def dense(self, dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """Return the counts as an array of shape (n, n_genes); `dtype` as for :meth:`csr`."""
@@ -82,8 +82,14 @@ class Cells:
         held, which = np.unique(self.source, return_inverse=True)
         return self._sources.measured(held)[which]
 
+    def exact_dtype(self) -> np.dtype[Any]:
+        """Return float32 where it holds every count exactly, else float64."""
+        return np.dtype(np.float32 if int(self._counts.data.max(initial=0)) <= 2**24 else np.float64)
+
     def _values(self, dtype: DTypeLike) -> NDArray[Any]:
         wanted = np.dtype(dtype)
+        if wanted.kind not in "iuf":
+            raise UsageError("bad-dtype", "counts are numbers", expected="an integer or floating type", found=wanted)
         values = self._counts.data
         largest = int(values.max(initial=0))
         limit = 2 ** (np.finfo(wanted).nmant + 1) if wanted.kind == "f" else np.iinfo(wanted).max

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorstore as ts
 
 from scformat.entries import DECODE_FAULTS, decode_rows
 from scformat.errors import InvalidDataError
-from scformat.storage import io_errors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,19 +62,12 @@ def plan_runs(starts: NDArray[np.int64], stops: NDArray[np.int64], *, chunk: int
 
 
 def read_runs(storage: Storage, array: Array, runs: Runs) -> NDArray[Any]:
-    """Read runs along the last axis, all requests under way at once, and lay them end to end."""
-    opened = storage.array(array)
-    total = int((runs.bounds[:, 1] - runs.bounds[:, 0]).sum())
-    out = np.empty((*array.shape[:-1], total), array.dtype)
-    with io_errors(storage.at(array.path)):
-        batch = ts.Batch()
-        pieces = [opened[..., low:high].read(batch=batch) for low, high in runs.bounds.tolist()]
-        batch.submit()
-        at = 0
-        for (low, high), piece in zip(runs.bounds.tolist(), pieces, strict=True):
-            out[..., at : at + high - low] = piece.result()
-            at += high - low
-    return out
+    """Read runs along the last axis and lay them end to end."""
+    others = tuple((0, n) for n in array.shape[:-1])
+    pieces = storage.read_regions(array, [(*others, (low, high)) for low, high in runs.bounds.tolist()])
+    if not pieces:
+        return np.empty((*array.shape[:-1], 0), array.dtype)
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
 
 
 def read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -113,7 +113,9 @@ class Label:
         """Cells of each category; cells without the label are in none."""
         import pandas as pd
 
-        return pd.Series(self._storage.read_array(self._manifest.counts), index=pd.Index(self.categories), name=self.name)
+        return pd.Series(
+            self._storage.read_array(self._manifest.counts), index=pd.Index(self.categories), name=self.name
+        )
 
     def codes(self, rows: ArrayLike | None = None) -> NDArray[np.int32]:
         """Codes of some cells, of all where `rows` is None; -1 where a cell has no value. int32, shape (n,)."""

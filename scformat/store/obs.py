@@ -38,12 +38,15 @@ def read_column(
     if values.values is None:
         raise TypeError(described.name)
     return Column(
-        kind=described.kind, dtype=described.dtype, values=read_at(storage, values.values, rows).astype(described.dtype), mask=mask
+        kind=described.kind,
+        dtype=described.dtype,
+        values=read_at(storage, values.values, rows).astype(described.dtype),
+        mask=mask,
     )
 
 
 def absent_column(described: ObsColumn, n: int) -> Column:
-    """A column of `n` missing values."""
+    """Return a column of `n` missing values."""
     mask = np.ones(n, np.bool_)
     if described.kind == "categorical":
         return Column(kind="categorical", dtype="string", values=np.full(n, -1, np.int32), categories=())
@@ -70,31 +73,13 @@ def to_pandas(column: Column, restore: SourceColumn | None = None) -> pd.Series[
 
     `restore` gives it the type, the categories and their order that a source had.
     """
-    import pandas as pd
-
     if column.categories is not None:
-        return pd.Series(_categorical(column, restore))
-    if restore is not None and restore.kind == "categorical":
-        raise TypeError(restore.name)
+        return _from_categorical(column, restore)
     if isinstance(column.values, Strings):
-        if restore is not None and restore.kind != "string":
-            return _parsed(column, restore)
-        texts = column.values.to_numpy()
-        if restore is not None and restore.nullable:
-            return pd.Series(pd.array(np.where(mask_of(column), None, texts), dtype="string"))
-        if column.mask is not None:
-            texts[column.mask] = None if restore is not None else np.nan
-        return pd.Series(texts, dtype=object)
-    values = column.values if restore is None else column.values.astype(restore.dtype)
+        return _from_text(column.values, mask_of(column), restore)
+    values = column.values if restore is None else _cast(column.values, mask_of(column), restore.dtype)
     nullable = restore.nullable if restore is not None else column.mask is not None
-    if not nullable:
-        return pd.Series(values)
-    mask = mask_of(column)
-    if column.kind == "boolean":
-        return pd.Series(pd.arrays.BooleanArray(values, mask))
-    if column.kind == "integer":
-        return pd.Series(pd.arrays.IntegerArray(values, mask))
-    return pd.Series(pd.arrays.FloatingArray(values, mask))
+    return _from_numbers(values, mask_of(column) if nullable else None)
 
 
 def mask_of(column: Column) -> NDArray[np.bool_]:
@@ -103,12 +88,12 @@ def mask_of(column: Column) -> NDArray[np.bool_]:
 
 
 def agreed(columns: Sequence[SourceColumn]) -> SourceColumn | None:
-    """What all sources that have a column say of it, or None where they differ."""
+    """Return what all sources that have a column say of it, None where they differ."""
     first = columns[0] if columns else None
     return first if all(c == first for c in columns) else None
 
 
-def parse_category(text: str, dtype: str) -> Any:  # noqa: ANN401 (a value of any type)
+def parse_category(text: str, dtype: str) -> Any:
     """Read a category back in the type it had."""
     if dtype == "string":
         return text
@@ -117,37 +102,62 @@ def parse_category(text: str, dtype: str) -> Any:  # noqa: ANN401 (a value of an
     return np.dtype(dtype).type(text)
 
 
-def _categorical(column: Column, restore: SourceColumn | None) -> pd.Categorical:
+def _cast(values: NDArray[Any], mask: NDArray[np.bool_], dtype: str) -> NDArray[Any]:
+    """Values in the type a source had; what stands where a value is missing (NaN) need not fit it."""
+    return np.where(mask, values.dtype.type(0), values).astype(dtype)
+
+
+def _from_numbers(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> pd.Series[Any]:
+    """Numbers or booleans; with a mask in a nullable type."""
     import pandas as pd
 
-    present = column.categories or ()
-    codes = column.codes
-    if restore is not None and restore.kind == "string":
-        texts = np.array([*present, None], object)
-        return texts[codes]
-    wanted = list(present)
-    ordered = False
-    if restore is not None:
-        used = np.bincount(codes[codes >= 0], minlength=len(present)) > 0
-        kept = [c for c, there in zip(present, used, strict=True) if there]
-        wanted = kept if restore.categories is None else restore.categories
-        ordered = restore.ordered
-        place = {text: i for i, text in enumerate(wanted)}
-        table = np.array([*(place.get(text, -1) for text in present), -1], np.int32)
-        codes = table[codes]
-    dtype = "string" if restore is None else restore.dtype
-    categories = pd.Index([parse_category(c, dtype) for c in wanted], dtype=object if dtype == "string" else dtype)
-    return pd.Categorical.from_codes(codes, categories=categories, ordered=ordered)
-
-
-def _parsed(column: Column, restore: SourceColumn) -> pd.Series[Any]:
-    """Numbers and booleans that share a column of text with others."""
-    import pandas as pd
-
-    mask = mask_of(column)
-    parsed = [parse_category(t or "0", restore.dtype) for t in (column.values if isinstance(column.values, Strings) else ())]
-    values = np.array(parsed, restore.dtype)
-    if not restore.nullable:
+    if mask is None:
         return pd.Series(values)
-    array = pd.arrays.BooleanArray if restore.kind == "boolean" else pd.arrays.IntegerArray
-    return pd.Series(array(values, mask))
+    if values.dtype.kind == "b":
+        return pd.Series(pd.arrays.BooleanArray(values, mask))
+    if values.dtype.kind == "f":
+        return pd.Series(pd.arrays.FloatingArray(values, mask))
+    return pd.Series(pd.arrays.IntegerArray(values, mask))
+
+
+def _from_text(strings: Strings, mask: NDArray[np.bool_], restore: SourceColumn | None) -> pd.Series[Any]:
+    """Text, or what a source had before its values shared a column of text with those of others."""
+    import pandas as pd
+
+    texts = strings.to_numpy()
+    if restore is None:
+        texts[mask] = np.nan
+        return pd.Series(texts, dtype=object)
+    if restore.kind in ("string", "categorical"):
+        texts[mask] = None
+        if restore.kind == "string":
+            return pd.Series(pd.array(texts, dtype="string")) if restore.nullable else pd.Series(texts, dtype=object)
+        values = [None if t is None else parse_category(t, restore.dtype) for t in texts.tolist()]
+        return pd.Series(
+            pd.Categorical(values, _categories(restore.categories or (), restore), ordered=restore.ordered)
+        )
+    numbers = [parse_category("0" if lost else t, restore.dtype) for t, lost in zip(texts, mask, strict=True)]
+    return _from_numbers(np.array(numbers, restore.dtype), mask if restore.nullable else None)
+
+
+def _from_categorical(column: Column, restore: SourceColumn | None) -> pd.Series[Any]:
+    import pandas as pd
+
+    present, codes = column.categories or (), column.codes
+    if restore is None:
+        return pd.Series(pd.Categorical.from_codes(codes, pd.Index(present, dtype=object)))
+    if restore.kind == "string":
+        texts = np.array([*present, None], object)[codes]
+        return pd.Series(pd.array(texts, dtype="string")) if restore.nullable else pd.Series(texts, dtype=object)
+    wanted = present if restore.categories is None else restore.categories
+    place = {text: i for i, text in enumerate(wanted)}
+    table = np.array([*(place.get(text, -1) for text in present), -1], np.int32)
+    return pd.Series(pd.Categorical.from_codes(table[codes], _categories(wanted, restore), ordered=restore.ordered))
+
+
+def _categories(texts: Sequence[str], restore: SourceColumn) -> pd.Index[Any]:
+    import pandas as pd
+
+    values = [parse_category(text, restore.dtype) for text in texts]
+    index: pd.Index[Any] = pd.Index(values, dtype=object if restore.dtype == "string" else restore.dtype)
+    return index

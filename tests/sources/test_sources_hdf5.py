@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from scformat.errors import InvalidDataError, RowIndexError, UnsupportedError
+from scformat.errors import InvalidDataError, RowIndexError, StorageError, UnsupportedError
 from scformat.sources import open_source
-from scformat.sources.hdf5 import Hdf5Rows
+from scformat.sources.hdf5 import Descriptor, Hdf5Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +36,8 @@ DTYPES = ["float32", "float64", "int64", "uint16", "int8", "float16"]
 @contextmanager
 def rows_of(path: Path, name: str = "d") -> Iterator[Hdf5Rows]:
     """Open a dataset for reading by rows."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        with h5py.File(path, "r") as file:
-            yield Hdf5Rows(file[name], fd=fd, where=f"{path}:{name}")
-    finally:
-        os.close(fd)
+    with h5py.File(path, "r") as file:
+        yield Hdf5Rows(file[name], descriptor=Descriptor(path), where=f"{path}:{name}")
 
 
 def write(path: Path, values: np.ndarray[Any, Any], layout: str, chunk: tuple[int, ...]) -> None:
@@ -220,12 +215,10 @@ def test_a_dataset_beyond_the_end_of_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "r") as file:
         short = tmp_path / "short"
         short.write_bytes((tmp_path / "a.h5").read_bytes()[:5000])
-        fd = os.open(short, os.O_RDONLY)
-        rows = Hdf5Rows(file["d"], fd=fd, where="short:d")
+        rows = Hdf5Rows(file["d"], descriptor=Descriptor(short), where="short:d")
         with pytest.raises(InvalidDataError, match="short:d: the file ends before byte") as error:
             rows.read(0, 100_000)
         assert error.value.code == "truncated-file"
-        os.close(fd)
 
 
 def test_a_chunk_beyond_the_end_of_the_file(tmp_path: Path) -> None:
@@ -234,11 +227,9 @@ def test_a_chunk_beyond_the_end_of_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "r") as file:
         short = tmp_path / "short"
         short.write_bytes((tmp_path / "a.h5").read_bytes()[:6000])
-        fd = os.open(short, os.O_RDONLY)
         with pytest.raises(InvalidDataError, match="short:d: the file ends within the chunk at byte") as error:
-            Hdf5Rows(file["d"], fd=fd, where="short:d").read(0, 10)
+            Hdf5Rows(file["d"], descriptor=Descriptor(short), where="short:d").read(0, 10)
         assert error.value.code == "truncated-file"
-        os.close(fd)
 
 
 def test_ranges_outside_are_refused(tmp_path: Path) -> None:
@@ -248,6 +239,21 @@ def test_ranges_outside_are_refused(tmp_path: Path) -> None:
         for start, stop in ((-1, 3), (5, 11), (6, 5)):
             with pytest.raises(RowIndexError):
                 rows.read(start, stop)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lzf"])
+def test_reading_after_closing_is_refused(tmp_path: Path, compression: Any) -> None:
+    import anndata
+
+    anndata.AnnData(sparse.csr_matrix(np.eye(3))).write_h5ad(tmp_path / "a.h5ad", compression=compression)
+    source = open_source(tmp_path / "a.h5ad")
+    matrix = source.matrix("X")
+    assert matrix.read_rows(0, 3).data is not None
+    source.close()
+    source.close()
+    with pytest.raises(StorageError) as error:
+        matrix.read_rows(0, 3)
+    assert error.value.code == "source-closed"
 
 
 def test_a_filter_that_is_not_installed(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def _plain(schema: dict[str, Any]) -> str:
         return _container(schema)
     if "pattern" in schema:
         return _patterns()[schema["pattern"]]
-    is_count = schema["type"] == "integer" and (schema.get("minimum"), schema.get("maximum")) == (0, 2**53)
+    is_count = schema["type"] == "integer" and (schema.get("minimum"), schema.get("maximum")) == (0, 2**53 - 1)
     return "count" if is_count else TYPES[schema["type"]]
 
 

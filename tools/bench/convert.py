@@ -26,7 +26,6 @@ def main(arguments: list[str] | None = None) -> int:
     work, out = options.work.resolve(), options.out.resolve()
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    before = machine.describe()
     sources = [path.resolve() for path in options.sources] or _simulated(options, work)
     rows = own_rows(_names(options.orders, ORDERS), jobs=options.jobs, memory=options.memory)
     rows += [PEERS[name] for name in _names(options.peers, PEERS)]
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
                 _remove(destination)
     result = {
         "bench": "convert",
-        "machine": before,
+        "machine": machine.describe(),
         "file_system": machine.file_system(work),
         "cache": options.cache,
         "repeat": options.repeat,
@@ -105,7 +104,7 @@ def _names(given: str, known: dict[str, Any]) -> list[str]:
 
 def _simulated(options: argparse.Namespace, work: Path) -> list[Path]:
     """Simulate the sources, or take those that an earlier run simulated with the same numbers."""
-    from scformat.simulate import simulate
+    from scformat.simulation import simulate
 
     folder = work / f"simulated-{options.cells}-{options.studies}-{options.genes}-{options.seed}"
     found = sorted(folder.glob("*.h5ad"))

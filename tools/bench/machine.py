@@ -14,14 +14,13 @@ _READ = 16 << 20
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, file system and versions of this machine; Linux only."""
+    """Processor, cores, memory and system of this machine; Linux only."""
     return {
         "processor": _field("/proc/cpuinfo", "model name"),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "load_before": round(os.getloadavg()[0], 2),
     }
 
 

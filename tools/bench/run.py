@@ -31,6 +31,8 @@ class Measured:
     peak_rss, peak_anonymous
         Largest sum over the processes of all resident memory, and of that which is not a file's pages; bytes,
         sampled every 50 ms (the first is at least the largest process's own peak).
+    load
+        The machine's one-minute load average before it started: what else was running.
     exit_code
         0 where it succeeded; negative: the signal that ended it.
     output
@@ -42,6 +44,7 @@ class Measured:
     flush_s: float
     peak_rss: int
     peak_anonymous: int
+    load: float
     exit_code: int
     output: str
 
@@ -51,6 +54,7 @@ def measure(
 ) -> Measured:
     """Run `command` in `directory` until it ends; after `timeout_s` it is killed with its children."""
     peak_rss, peak_anonymous = 0, 0
+    load = os.getloadavg()[0]
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -90,6 +94,7 @@ def measure(
         flush_s=flush,
         peak_rss=max(peak_rss, usage.ru_maxrss * 1024),
         peak_anonymous=peak_anonymous,
+        load=load,
         exit_code=process.returncode,
         output=text,
     )

@@ -10,13 +10,15 @@ def markdown(result: dict[str, Any]) -> str:
     sources, computer = result["sources"], result["machine"]
     simulated = sources["simulated"]
     origin = f"simulated with seed {simulated['seed']}" if simulated else "given files"
+    loads = [run["load"] for row in result["rows"] for run in row.get("runs", [])] or [0.0]
     lines = [
         f"# Conversion of {sources['cells']:,} cells",
         "",
         f"{sources['files']} files ({origin}), {sources['nonzeros']:,} non-zeros, {_gb(sources['bytes'])} GB. "
         f"{computer['processor']}, {computer['cores']} cores, {_gb(computer['memory_bytes'])} GB, "
         f"{result['file_system']}, sources {'in' if result['cache'] == 'warm' else 'out of'} the page cache, "
-        f"{result['repeat']} interleaved runs: median (least - most).",
+        f"{result['repeat']} interleaved runs: median (least - most). "
+        f"Load average before a run: {min(loads):.1f} - {max(loads):.1f}.",
         "",
         "| | what is written | time, s | cells/s | processor, s | flush, s | peak memory, GB | anonymous, GB "
         "| size, GB | bytes a non-zero | content |",

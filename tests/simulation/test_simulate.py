@@ -13,7 +13,7 @@ import pytest
 
 from scformat.errors import StorageError, UsageError
 from scformat.genes import load
-from scformat.simulate import simulate
+from scformat.simulation import simulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,8 +188,8 @@ def test_counts_look_like_real_ones(studies: list[anndata.AnnData], shared_data:
 
 def test_counts_are_overdispersed_as_their_distribution_says() -> None:
     """Mean and variance of the compound draw are those of the negative binomial."""
-    from scformat.simulate import kernels
-    from scformat.simulate.profiles import burst_rates
+    from scformat.simulation import kernels
+    from scformat.simulation.profiles import burst_rates
 
     means, shape, n = np.array([0.2, 3.0, 60.0]), np.array([2.0, 1.5, 4.0]), 40_000
     rate, p = burst_rates(means, shape)
@@ -297,7 +297,7 @@ def test_progress_ends_at_all_cells(tmp_path: Path) -> None:
 
 _PEAK = """
 import json, resource, sys
-from scformat.simulate import simulate
+from scformat.simulation import simulate
 simulate(sys.argv[1], cells=int(sys.argv[2]), studies=1, genes=20_000)
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 """

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scformat.random import kernel
+from scformat.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,6 +58,42 @@ def _poisson(mean: float, state: Any) -> Any:
         state += _GOLDEN
         product *= (np.float64(_mixed(state) >> _S32) + 0.5) * _UNIT
     return max(k, 0), state
+
+
+@kernel
+def _burst(p: float, v: float, state: Any) -> Any:
+    """Size of a burst, logarithmic with parameter `p`, from the uniform `v`: Kemp's second method, as numpy has it."""
+    if v >= p:
+        return 1, state
+    state += _GOLDEN
+    u = (np.float64(_mixed(state) >> _S32) + 0.5) * _UNIT
+    q = 1.0 - math.exp(math.log1p(-p) * u)
+    if v <= q * q:
+        return math.floor(1.0 + math.log(v + 1e-12) / math.log(q)), state
+    return (2 if v < q else 1), state
+
+
+@kernel
+def _collect(
+    touched: NDArray[np.uint64],
+    counter: NDArray[np.int32],
+    end: int,
+    indices: NDArray[np.int32],
+    data: NDArray[np.float32],
+) -> int:
+    """Append a cell's counts in the order of the columns, leave bits and counters at zero, return the new end."""
+    for word in range(len(touched)):
+        rest = touched[word]
+        touched[word] = _ZERO
+        while rest != _ZERO:
+            lowest = rest & (~rest + _ONE)
+            rest ^= lowest
+            gene = word * 64 + _BIT[(lowest * _DE_BRUIJN) >> _S58]
+            indices[end] = gene
+            data[end] = counter[gene]
+            counter[gene] = 0
+            end += 1
+    return end
 
 
 @kernel
@@ -215,35 +251,14 @@ def draw_counts(
                 continue
             molecules = 1
             if draw < own:
-                p = np.float64(burst_p[kind, gene])
-                v = np.float64(bits >> _S32) * _UNIT
-                if v < p:
-                    # Kemp's second method, as numpy has it.
-                    state += _GOLDEN
-                    u = (np.float64(_mixed(state) >> _S32) + 0.5) * _UNIT
-                    q = 1.0 - math.exp(math.log1p(-p) * u)
-                    if v <= q * q:
-                        molecules = math.floor(1.0 + math.log(v + 1e-12) / math.log(q))
-                    elif v < q:
-                        molecules = 2
+                molecules, state = _burst(np.float64(burst_p[kind, gene]), np.float64(bits >> _S32) * _UNIT, state)
             counter[gene] += molecules
             touched[gene >> 6] |= _ONE << np.uint64(gene & 63)
-        total, special = 0, 0
-        for word in range(len(touched)):
-            rest = touched[word]
-            touched[word] = _ZERO
-            while rest != _ZERO:
-                lowest = rest & (~rest + _ONE)
-                rest ^= lowest
-                gene = word * 64 + _BIT[(lowest * _DE_BRUIJN) >> _S58]
-                count = counter[gene]
-                counter[gene] = 0
-                indices[end] = gene
-                data[end] = count
-                end += 1
-                total += count
-                if marked[gene]:
-                    special += count
+        start, end = end, _collect(touched, counter, end, indices, data)
+        totals[i, 0], totals[i, 1] = 0, 0
+        for k in range(start, end):
+            count = np.int64(data[k])
+            totals[i, 0] += count
+            if marked[indices[k]]:
+                totals[i, 1] += count
         ends[i] = end
-        totals[i, 0] = total
-        totals[i, 1] = special

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.simulate import kernels
-from scformat.simulate.profiles import DEPTH_SPREAD, Genes, Profiles, burst_rates
-from scformat.simulate.terms import CELL_TYPES, PHASES
+from scformat.simulation import kernels
+from scformat.simulation.profiles import DEPTH_SPREAD, Genes, Profiles, burst_rates
+from scformat.simulation.terms import CELL_TYPES, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from scformat.simulate.plan import Study
+    from scformat.simulation.plan import Study
 
 BLOCK = 2_048
 """Cells drawn together. Part of what a seed means: types are dealt to one block after another."""

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.simulate.cells import CountModel, Counts, Labels, label_blocks
-from scformat.simulate.h5ad import Compression, H5adWriter
-from scformat.simulate.obs import ObsColumns
-from scformat.simulate.terms import CELL_TYPES, HUMAN
+from scformat.simulation.cells import CountModel, Counts, Labels, label_blocks
+from scformat.simulation.h5ad import Compression, H5adWriter
+from scformat.simulation.obs import ObsColumns
+from scformat.simulation.terms import CELL_TYPES, HUMAN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scformat.simulate.plan import Study
-    from scformat.simulate.profiles import Genes
+    from scformat.simulation.plan import Study
+    from scformat.simulation.profiles import Genes
 
 
 def write_study(

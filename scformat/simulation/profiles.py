@@ -15,7 +15,7 @@ import numpy as np
 
 from scformat.errors import UsageError
 from scformat.genes import load
-from scformat.simulate.terms import CELL_TYPES, HUMAN
+from scformat.simulation.terms import CELL_TYPES, HUMAN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.simulate.cells import Counts, Labels, barcodes
-from scformat.simulate.terms import CELL_TYPES, HUMAN, PHASES, SEVERITIES, Term
+from scformat.simulation.cells import Counts, Labels, barcodes
+from scformat.simulation.terms import CELL_TYPES, HUMAN, PHASES, SEVERITIES, Term
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from scformat.simulate.h5ad import H5adWriter
-    from scformat.simulate.plan import Study
+    from scformat.simulation.h5ad import H5adWriter
+    from scformat.simulation.plan import Study
 
 
 class ObsColumns:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scformat.genes import load
-from scformat.simulate.terms import (
+from scformat.simulation.terms import (
     ASSAYS,
     CELL_TYPES,
     DISEASES,

@@ -34,7 +34,7 @@ def simulate(
 
     Genes are human ones of the shipped reference, labels have real terms of the Cell Ontology, UBERON, MONDO and
     EFO under CELLxGENE's column names. Studies differ in size, measured genes and their order, cell types, donors
-    and columns; cell types are skewed (the rarest has about 1e-4 of the cells); barcodes repeat across studies.
+    and columns; cell types are skewed (the rarest has 1e-4 of the cells or less); barcodes repeat across studies.
     Counts are negative binomial, about 1,524 genes a cell at 20,000 genes, in X as CSR (float32, int32).
 
     The same arguments write the same files, whatever the number of threads, with the same versions of numpy and
@@ -85,10 +85,10 @@ def simulate(
         )
     roots = np.random.SeedSequence(check_seed(seed)).spawn(2 + 2 * n_studies)
 
-    from scformat.simulate.cells import CountModel
-    from scformat.simulate.plan import plan_studies
-    from scformat.simulate.profiles import choose_genes, make_profiles
-    from scformat.simulate.study import write_study
+    from scformat.simulation.cells import CountModel
+    from scformat.simulation.plan import plan_studies
+    from scformat.simulation.profiles import choose_genes, make_profiles
+    from scformat.simulation.study import write_study
 
     rng = np.random.Generator(np.random.Philox(roots[0]))
     chosen = choose_genes(n_genes, rng)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.simulate.terms import (
+from scformat.simulation.terms import (
     ASSAYS,
     CELL_TYPES,
     DISEASES,
@@ -24,9 +24,10 @@ from scformat.simulate.terms import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scformat.simulate.profiles import Genes
+    from scformat.simulation.profiles import Genes
 
-# Cell types follow a Zipf-Mandelbrot law: 36% for the first, about 1e-4 for the last.
+# Cell types follow a Zipf-Mandelbrot law: 36% for the first, about 1e-4 for the last. A type that only some studies
+# have the tissue for gets less.
 _ZIPF_SHIFT, _ZIPF_EXPONENT = 5.0, 3.8
 _ALL_TYPES_FROM = 1_000
 """Cells of a study from which every type it has gets a cell at least."""

@@ -1,0 +1,232 @@
+"""Keys and bytes: a directory by the system's own calls, buckets and HTTP through TensorStore's key-value layer.
+
+A directory is read without TensorStore because that aborts a forked process, and forked workers are how most
+training code reads.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from scformat.errors import InvalidDataError, ScformatError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+WRITERS = 4
+"""Files that are made durable side by side; the disk is waited for, not the processor."""
+
+
+class Written(Protocol):
+    """A write under way."""
+
+    def result(self) -> object:
+        """Wait until the bytes lie there whole."""
+
+
+class Blobs(Protocol):
+    """A place of keys and bytes."""
+
+    url: str
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of a key, None where there is none."""
+
+    def read_tail(self, key: str, size: int) -> bytes | None:
+        """Return the last `size` bytes of a key, or all where it is shorter; None where there is none."""
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return some ranges (start, stop) of a key's bytes, shorter where they pass its end."""
+
+    def write(self, key: str, data: bytes) -> Written:
+        """Start writing a key."""
+
+    def keys(self) -> list[str]:
+        """Every key, sorted."""
+
+
+def open_blobs(url: str | os.PathLike[str]) -> Blobs:
+    """Open a path or an address: ``s3://``, ``gs://``, ``http(s)://``, ``file://``.
+
+    Raises
+    ------
+    UsageError
+        ``unknown-scheme``.
+    """
+    text = os.fspath(url)
+    parts = urlsplit(text)
+    if "://" not in text:
+        return Directory(text)
+    if parts.scheme == "file":
+        return Directory(parts.path)
+    key = parts.path.strip("/")
+    prefix = f"{key}/" if key else ""
+    if parts.scheme == "s3":
+        return Remote(text, {"driver": "s3", "bucket": parts.netloc, "path": prefix})
+    if parts.scheme in ("gs", "gcs"):
+        return Remote(text, {"driver": "gcs", "bucket": parts.netloc, "path": prefix})
+    if parts.scheme in ("http", "https"):
+        base = f"{parts.scheme}://{parts.netloc}"
+        return Remote(text, {"driver": "http", "base_url": base, "path": f"/{prefix}"})
+    raise UsageError(
+        "unknown-scheme",
+        "cannot open this kind of address",
+        where=text,
+        expected="a path, s3://, gs:// or http(s)://",
+        found=f"{parts.scheme}://",
+    )
+
+
+class Directory:
+    """A directory of files."""
+
+    def __init__(self, path: str) -> None:
+        self.url = path
+        self._root = Path(path)
+        self._writers: ThreadPoolExecutor | None = None
+
+    def read(self, key: str) -> bytes | None:
+        """Return a file's bytes."""
+        with system_errors(self._root / key):
+            try:
+                return (self._root / key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def read_tail(self, key: str, size: int) -> bytes | None:
+        """Return a file's last bytes."""
+        with system_errors(self._root / key), _opened(self._root / key) as handle:
+            if handle is None:
+                return None
+            length = os.fstat(handle).st_size
+            return os.pread(handle, size, max(0, length - size))
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return some ranges of a file."""
+        with system_errors(self._root / key), _opened(self._root / key) as handle:
+            if handle is None:
+                raise StorageError("not-found", "there is nothing", where=self._root / key)
+            return [os.pread(handle, stop - start, start) for start, stop in ranges]
+
+    def write(self, key: str, data: bytes) -> Written:
+        """Write a file and make it durable."""
+        if self._writers is None:
+            self._writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="scformat-write")
+        return self._writers.submit(self._write, key, data)
+
+    def _write(self, key: str, data: bytes) -> None:
+        path = self._root / key
+        with system_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def keys(self) -> list[str]:
+        """Every file, relative to the directory."""
+        with system_errors(self._root):
+            return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
+
+
+class Remote:
+    """A bucket or an HTTP address."""
+
+    def __init__(self, url: str, spec: dict[str, Any]) -> None:
+        import tensorstore as ts
+
+        self.url = url
+        self._pid = os.getpid()
+        self._batch = ts.Batch
+        with remote_errors(url):
+            self._kv = ts.KvStore.open(spec).result()
+
+    def read(self, key: str) -> bytes | None:
+        """Return an object's bytes."""
+        return self._read(key, None)
+
+    def read_tail(self, key: str, size: int) -> bytes | None:
+        """Return an object's last bytes."""
+        return self._read(key, slice(-size, None))
+
+    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return some ranges of an object, all requests under way at once."""
+        self._check_process()
+        with remote_errors(f"{self.url}/{key}"):
+            batch = self._batch()
+            reads = [self._kv.read(key, byte_range=slice(start, stop), batch=batch) for start, stop in ranges]
+            batch.submit()
+            return [bytes(read.result().value) for read in reads]
+
+    def write(self, key: str, data: bytes) -> Written:
+        """Start writing an object."""
+        self._check_process()
+        with remote_errors(f"{self.url}/{key}"):
+            written: Written = self._kv.write(key, data)
+            return written
+
+    def keys(self) -> list[str]:
+        """Every object's key."""
+        self._check_process()
+        with remote_errors(self.url):
+            return sorted(key.decode() for key in self._kv.list().result())
+
+    def _read(self, key: str, some: slice | None) -> bytes | None:
+        self._check_process()
+        with remote_errors(f"{self.url}/{key}"):
+            result = self._kv.read(key, byte_range=some).result()
+        return bytes(result.value) if result.state == "value" else None
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise UsageError(
+                "opened-before-fork",
+                "a remote store that was opened before this process was forked",
+                where=self.url,
+                hint="open it in the worker, or start workers with spawn",
+            )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int | None]:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def system_errors(where: object) -> Iterator[None]:
+    """Turn errors of the operating system into those of the interface."""
+    try:
+        yield
+    except ScformatError:
+        raise
+    except OSError as error:
+        raise StorageError("storage-failed", error.strerror or str(error), where=where) from None
+
+
+@contextmanager
+def remote_errors(where: str) -> Iterator[None]:
+    """Turn errors of TensorStore into those of the interface; it begins its messages with a status word."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, ScformatError):
+            raise
+        text = str(error)
+        if text.startswith("NOT_FOUND"):
+            raise StorageError("not-found", "there is nothing", where=where, hint="check the address") from None
+        if text.startswith("DATA_LOSS"):
+            raise InvalidDataError("damaged-object", "a truncated object", where=where, found=text[:300]) from None
+        raise StorageError("storage-failed", "reading or writing failed", where=where, found=text[:300]) from None

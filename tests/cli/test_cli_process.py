@@ -1,0 +1,129 @@
+"""The command as a process: signals, pipes, full disks, terminals."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+
+def wait_for(condition: object, *, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_conversion_leaves_nothing(
+    command: list[str], environment: dict[str, str], tmp_path: Path, number: signal.Signals
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    subprocess.run(
+        [*command, "simulate", tmp_path / "in", "--cells", "40000", "--studies", "1"],
+        check=True, capture_output=True, env=environment,
+    )  # fmt: skip
+    process = subprocess.Popen(
+        [*command, "convert", tmp_path / "in/study_01.h5ad", work / "atlas.cells", "--jobs", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    wait_for(lambda: any(work.iterdir()) or process.poll() is not None)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+    assert not list(work.iterdir())
+
+
+def test_a_closed_pipe_is_no_failure(command: list[str], environment: dict[str, str], store: Path) -> None:
+    line = f"set -o pipefail; {' '.join(command)} head {store} -n 400 | head -n 1; echo $?"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, env=environment)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_pipe_that_nobody_reads_is_no_failure(command: list[str], environment: dict[str, str], store: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*command, "info", str(store)], stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environment
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["info"]])
+def test_a_full_disk_is_status_3(
+    command: list[str], environment: dict[str, str], store: Path, arguments: list[str]
+) -> None:
+    more = [str(store)] if arguments == ["info"] else []
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, *arguments, *more], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "No space left" in done.stderr
+
+
+def on_terminal(arguments: list[str], base: dict[str, str], **environment: str) -> tuple[int, str, str]:
+    """Run with stderr on a terminal; return the status, stdout and what the terminal got."""
+    terminal, stderr = pty.openpty()
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=stderr, stdin=subprocess.DEVNULL, env=base | environment
+    )
+    os.close(stderr)
+    shown = b""
+    while True:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, "it says nothing for a minute"
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out.decode(), shown.decode()
+
+
+def test_a_terminal_gets_bars_and_stdout_only_data(
+    command: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = [*command, "simulate", str(tmp_path / "a"), "--cells", "300", "--studies", "1", "--genes", "500"]
+    status, out, shown = on_terminal(arguments, environment, TERM="xterm-256color")
+    assert status == 0
+    assert out == f"{tmp_path}/a/study_01.h5ad\n"
+    assert "simulate" in shown
+    assert "\x1b[" in shown
+
+
+def test_no_color_and_dumb_terminals_are_honoured(
+    command: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = [*command, "simulate", str(tmp_path / "a"), "--cells", "300", "--studies", "1", "--genes", "500"]
+    status, _, shown = on_terminal(arguments, environment, TERM="xterm-256color", NO_COLOR="1")
+    assert status == 0
+    assert "\x1b[38" not in shown
+    assert "\x1b[3" not in shown.replace("\x1b[3A", "")
+    arguments[len(command) + 1] = str(tmp_path / "b")
+    status, _, shown = on_terminal(arguments, environment, TERM="dumb")
+    assert (status, shown) == (0, "")
+
+
+def test_elsewhere_a_short_run_says_nothing_on_the_way(
+    command: list[str], environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [*command, "simulate", tmp_path / "a", "--cells", "300", "--studies", "1", "--genes", "500"],
+        capture_output=True, text=True, check=True, env=environment,
+    )  # fmt: skip
+    assert done.stderr == ""
