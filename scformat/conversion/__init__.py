@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scformat.blobs import system_errors
 from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
 from scformat.conversion.publish import check_destination, staging
@@ -38,14 +39,18 @@ def convert_sources(
     """Convert and publish; see :func:`scformat.convert`."""
     checked = check_options(**options)
     target = Path(destination)
+    if target.is_symlink():
+        target = target.resolve()
     report = progress or _silent
     requests = gather(sources, None if sources_table is None else Path(sources_table))
     check_names(requests)
     check_destination(target, overwrite=checked.overwrite)
-    with ExitStack() as stack:
-        made, scratch = stack.enter_context(staging(target, overwrite=checked.overwrite))
-        with _planned(requests, checked, scratch, report) as (plan, pool):
-            write_store(made, plan, pool=pool, scratch=scratch, progress=report)
+    with (
+        system_errors(target),
+        staging(target, overwrite=checked.overwrite) as (made, scratch),
+        _planned(requests, checked, scratch, report) as (plan, pool),
+    ):
+        write_store(made, plan, pool=pool, scratch=scratch, progress=report)
     return target
 
 

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scformat.blobs import system_errors
 from scformat.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -52,19 +53,17 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
     a killed process left there is taken over; a process that is still at work is not disturbed.
     """
     home = destination.parent / f".{destination.name}.partial"
-    with _reading_errors(home):
+    with system_errors(home):
         home.mkdir(exist_ok=True)
         lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(lock, home / "lock"):
             raise StorageError(
                 "already-converting",
                 "another conversion to this destination is under way",
                 where=destination,
                 hint="wait for it, or choose another destination",
-            ) from None
+            )
         try:
             made, scratch = home / "store", home / "scratch"
             for directory in (made, scratch):
@@ -80,8 +79,17 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
         os.close(lock)
 
 
+def _locked(lock: int, path: Path) -> bool:
+    """Take the lock, unless another process holds it or has just finished and removed its file."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return path.stat().st_ino == os.fstat(lock).st_ino
+    except OSError:
+        return False
+
+
 def _move(made: Path, destination: Path, *, overwrite: bool) -> None:
-    with _reading_errors(destination):
+    with system_errors(destination):
         if overwrite and destination.exists():
             if not _exchange(made, destination):
                 aside = made.with_name("replaced")
@@ -113,13 +121,3 @@ def _sync(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def _reading_errors(where: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError("cannot-write", error.strerror or str(error), where=where) from None

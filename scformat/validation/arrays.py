@@ -61,6 +61,14 @@ def grid_places(array: Array) -> Iterator[tuple[int, ...]]:
         yield tuple(reversed(place))
 
 
+def fill_of(array: Array | ArraySpec) -> np.generic | None:
+    """Return the fill value in the array's type, None where the type cannot hold it."""
+    if not _holds(array.dtype, array.fill):
+        return None
+    value: np.generic = np.dtype(array.dtype).type(array.fill)
+    return value
+
+
 class Expect:
     """Holds arrays of the manifest against what a chapter demands.
 

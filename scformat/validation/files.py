@@ -10,7 +10,7 @@ import numpy as np
 
 from scformat.errors import StorageError
 from scformat.storage import array_digest
-from scformat.validation.arrays import arrays_of, grid_places, n_files, spec_of
+from scformat.validation.arrays import arrays_of, fill_of, grid_places, n_files, spec_of
 from scformat.validation.report import several
 from scformat.validation.shard import ShardDecoder
 
@@ -149,7 +149,10 @@ class ArrayFiles:
         return f"{self.array.path}, shard {number}"
 
     def _refuse_fill(self, values: NDArray[Any], place: tuple[int, ...], where: str) -> None:
-        lost = values == values.dtype.type(self.spec.fill)
+        fill = fill_of(self.array)
+        if fill is None:
+            return
+        lost = values == fill
         n = int(lost.sum())
         if n:
             first = np.unravel_index(int(lost.argmax()), lost.shape)

@@ -11,16 +11,19 @@ import numpy as np
 from numcodecs import blosc
 
 from scformat.codec import ABSENT
+from scformat.validation.arrays import fill_of
 from scformat.validation.report import several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.layout import ArraySpec
-    from scformat.validation.report import Findings
+    from scformat.validation.arrays import fill_of
+from scformat.validation.report import Findings
 
 _HEADER = struct.Struct("<BBBBIII")
 """Of a Blosc buffer: versions of format and codec, flags, type size; bytes decoded, block size, bytes encoded."""
+_BLOSC_LIMIT = 2**31 - 16
 _LZ4 = 1
 _MEMCPY, _BITSHUFFLE = 0x2, 0x4
 
@@ -43,6 +46,7 @@ class ShardDecoder:
         self._findings = findings
         self._beyond = beyond
         self._dtype = np.dtype(spec.dtype)
+        self._fill = fill_of(spec)
         self._counts = tuple(s // c for s, c in zip(spec.shard, spec.chunk, strict=True))
         self._n = math.prod(self._counts)
         self._chunk_bytes = math.prod(spec.chunk) * self._dtype.itemsize
@@ -69,14 +73,22 @@ class ShardDecoder:
         if table is None:
             return None
         there = ~(table == np.uint64(ABSENT)).all(axis=-1)
-        out = None if extent is None else np.empty(extent, self._dtype)
-        sound = True
+        out, sound = None, True
         if extent is not None:
             held = tuple(-(-n // c) for n, c in zip(extent, self._spec.chunk, strict=True))
             wanted = np.zeros(self._counts, np.bool_)
             wanted[tuple(slice(0, n) for n in held)] = True
             sound = self._presence(wanted, there, where)
-        scratch = np.empty(self._spec.chunk, self._dtype) if there.any() and self._n else None
+        if self._chunk_bytes >= _BLOSC_LIMIT:
+            self._findings.add("ZAR-10", where, "chunks larger than Blosc can hold", found=f"{self._chunk_bytes} bytes")
+            return None
+        try:
+            scratch = np.empty(self._spec.chunk, self._dtype)
+            if sound and extent is not None:
+                out = np.empty(extent, self._dtype)
+        except MemoryError:
+            self._findings.add("ZAR-10", where, "chunks that do not fit memory", found=f"{self._chunk_bytes} bytes each")
+            return None
         for place in map(tuple, np.argwhere(there).tolist()):
             offset, length = (int(x) for x in table[place])
             chunk = self._chunk(data[offset : offset + length], scratch, f"{where}, chunk {self._number(place)}")
@@ -138,9 +150,9 @@ class ShardDecoder:
             self._findings.add(requirement, f"{where}, chunk {number}", text)
         return not len(missing) and not len(beyond)
 
-    def _chunk(self, piece: bytes, scratch: NDArray[Any] | None, where: str) -> NDArray[Any] | None:
+    def _chunk(self, piece: bytes, scratch: NDArray[Any], where: str) -> NDArray[Any] | None:
         """Decode a chunk into `scratch`."""
-        if scratch is None or len(piece) < _HEADER.size + 4:
+        if len(piece) < _HEADER.size + 4:
             self._findings.add("ZAR-10", where, "too short for a chunk", found=f"{len(piece)} bytes")
             return None
         body = piece[:-4]
@@ -171,7 +183,9 @@ class ShardDecoder:
         out[target] = chunk[kept]
         if all(k.stop == c for k, c in zip(kept, self._spec.chunk, strict=True)):
             return True
-        fill = self._dtype.type(self._spec.fill)
+        fill = self._fill
+        if fill is None:
+            return True
         n_kept = int((chunk[kept] == fill).sum())
         n_beyond = chunk.size - math.prod(k.stop for k in kept)
         if int((chunk == fill).sum()) - n_kept != n_beyond:
