@@ -152,9 +152,8 @@ def plan_conversion(sources: Any, **options: Any) -> ConversionPlan:
     """
     from scformat.conversion import plan_sources
     from scformat.conversion.options import DEFAULTS
-    from scformat.conversion.report import ConversionPlan
 
-    return ConversionPlan.of(plan_sources(sources, **{**DEFAULTS, **options}))
+    return plan_sources(sources, **{**DEFAULTS, **options})
 
 
 def open(path: str | os.PathLike[str]) -> Store:

@@ -64,6 +64,10 @@ class Storage:
         """Start writing a key; the result's ``result()`` waits until it lies there whole."""
         return self._blobs.write(key, data)
 
+    def sync(self) -> None:
+        """Make everything written so far durable."""
+        self._blobs.sync()
+
     def keys(self) -> list[str]:
         """Every key, sorted."""
         return self._blobs.keys()

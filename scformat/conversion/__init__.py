@@ -12,6 +12,7 @@ from scformat.blobs import system_errors
 from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
 from scformat.conversion.publish import check_destination, staging
+from scformat.conversion.report import ConversionPlan
 from scformat.conversion.requests import check_names, gather
 from scformat.conversion.survey import open_all, survey
 from scformat.conversion.write import write_store
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Options", "Plan", "convert_sources", "plan_sources"]
+__all__ = ["ConversionPlan", "Options", "Plan", "convert_sources", "plan_sources"]
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -60,7 +61,7 @@ def plan_sources(
     sources_table: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Any,
-) -> Plan:
+) -> ConversionPlan:
     """Read the sources and decide everything, but write nothing."""
     checked = check_options(**options)
     requests = gather(sources, None if sources_table is None else Path(sources_table))
@@ -69,7 +70,7 @@ def plan_sources(
         tempfile.TemporaryDirectory(prefix="scformat-") as scratch,
         _planned(requests, checked, Path(scratch), progress or _silent) as (plan, _),
     ):
-        return plan
+        return ConversionPlan.of(plan)
 
 
 @contextmanager

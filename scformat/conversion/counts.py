@@ -230,8 +230,9 @@ class _Shuffle:
         packed = blosc.compress(piece, b"lz4", 1, blosc.BITSHUFFLE, 0) if piece.size else b""
         head = np.array([len(place), piece.shape[1], len(packed)], np.int64)
         with self._locks[bucket], (self._scratch / f"bucket-{bucket}").open("ab") as file:
+            # Not tofile, which loses the reason where a disk is full.
             for data in (head, place, lengths):
-                data.tofile(file)
+                file.write(data.tobytes())
             file.write(packed)
 
     def write_tasks(

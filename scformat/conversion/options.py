@@ -97,7 +97,7 @@ def check_options(
         raise unknown_name("order", order, ORDERS)
     if on_bad not in ("stop", "skip"):
         raise unknown_name("value of --on-bad", on_bad, ["stop", "skip"])
-    strata = tuple(stratify_by or ())
+    strata = _names(stratify_by or (), "stratify_by")
     if order == "shuffled" and strata:
         raise UsageError(
             "conflicting-options",
@@ -119,7 +119,7 @@ def check_options(
         labels=None if labels is None else _names(labels, "labels"),
         where=None if where is None else parse(where),
         order="stratified" if strata and order == "source" else order,  # type: ignore[arg-type]
-        stratify_by=_names(strata, "stratify_by"),
+        stratify_by=strata,
         splits=None if splits is None else SplitSpec.of(splits),
         split_by=_names(split_by or (), "split_by"),
         splits_file=None if splits_file is None else Path(splits_file),

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scformat.blobs import system_errors
+from scformat.blobs import sync_path, system_errors
 from scformat.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
                 directory.mkdir()
             yield made, scratch
             shutil.rmtree(scratch)
-            _sync(made)
             _move(made, destination, overwrite=overwrite)
         finally:
             shutil.rmtree(home, ignore_errors=True)
@@ -102,7 +101,7 @@ def _move(made: Path, destination: Path, *, overwrite: bool) -> None:
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                     raise
                 raise UsageError("destination-exists", "the destination has come to exist", where=destination) from None
-        _sync(destination.parent)
+        sync_path(destination.parent)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -112,12 +111,3 @@ def _exchange(one: Path, other: Path) -> bool:
     except (OSError, AttributeError):
         return False
     return bool(rename(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE) == 0)
-
-
-def _sync(directory: Path) -> None:
-    """Make a directory's entries durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

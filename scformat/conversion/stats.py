@@ -69,7 +69,7 @@ class GeneStats:
                 np.add.at(self._large[SQUARES], genes, values * values)
                 np.add.at(self._large_squares, genes, squares)
                 with self._path.open("ab") as file:
-                    records.tofile(file)
+                    file.write(records.tobytes())
 
     def finish(self) -> NDArray[np.int64]:
         """Return cells, sum, sum of squares and lower median of the non-zero values; int64, shape (4, n_genes).

@@ -38,7 +38,7 @@ class Surveyed:
         What was asked for it.
     matrix
         Its counts, row-wise.
-    layout
+    layout, dtype
         How the source itself stores them.
     genes
         What each column is.
@@ -52,6 +52,7 @@ class Surveyed:
     request: Request
     matrix: CountsMatrix
     layout: str
+    dtype: str
     genes: GeneMap
     scan: Scan
     digest: str
@@ -145,7 +146,13 @@ def _find_counts(
         except NotCountsError as found:
             findings.append(f"{matrix.location}: {found}")
             continue
-        return {"matrix": rows, "layout": matrix.layout, "genes": genes, "scan": scanned}
+        return {
+            "matrix": rows,
+            "layout": matrix.layout,
+            "dtype": matrix.dtype.name,
+            "genes": genes,
+            "scan": scanned,
+        }
     absent = [p for p in ("raw", "layers/counts", "X") if automatic and p not in {m.location for m in candidates}]
     findings += [f"{place}: absent" for place in absent]
     others = [p for p in source.locations() if p not in {m.location for m in candidates}]

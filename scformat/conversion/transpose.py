@@ -94,8 +94,8 @@ def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int
                 columns,
                 values,
             )
-            columns.tofile(index_file)
-            values.tofile(data_file)
+            index_file.write(columns.tobytes())
+            data_file.write(values.tobytes())
     n = int(offsets[-1])
     return SparseMatrix(
         location=matrix.location,
@@ -141,7 +141,7 @@ def _deal(matrix: CountsMatrix, directory: Path, bounds: NDArray[np.int64], at_m
             order = np.argsort(bucket, kind="stable")
             ends = np.cumsum(np.bincount(bucket, minlength=len(files)))
             for file, low, high in zip(files, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-                records[order[low:high]].tofile(file)
+                file.write(records[order[low:high]].tobytes())
     finally:
         for file in files:
             file.close()

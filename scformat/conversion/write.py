@@ -87,6 +87,7 @@ def write_store(
     )
     groups = write_groups(storage, sorted(set(array_paths(manifest))))
     storage.write("zarr.json", encode_root(manifest.model_copy(update={"groups": groups}))).result()
+    storage.sync()
 
 
 def array_paths(manifest: Manifest) -> list[str]:
@@ -281,7 +282,7 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
             format=s.source.format,
             counts=s.matrix.location,
             layout=s.layout,  # type: ignore[arg-type]
-            dtype=s.matrix.dtype.name,
+            dtype=s.dtype,
             n_rows=s.source.n_cells,
             n_cells=n_cells[i],
             n_vars=s.matrix.shape[1],

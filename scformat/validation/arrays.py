@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel
 
-from scformat.layout import BYTE_FILL, CODE_FILL, FLAG_FILL, ArraySpec
+from scformat.layout import BYTE_FILL, CODE_FILL, FLAG_FILL
 from scformat.manifest import Array
+from scformat.storage import array_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from scformat.layout import ArraySpec
     from scformat.manifest import StringArray
     from scformat.validation.report import Findings
 
@@ -33,18 +35,6 @@ def arrays_of(value: object) -> Iterator[Array]:
             yield from arrays_of(member)
 
 
-def spec_of(array: Array) -> ArraySpec:
-    """Return an array of the manifest as the layout module has it."""
-    return ArraySpec(
-        path=array.path,
-        dtype=array.dtype,
-        shape=tuple(array.shape),
-        chunk=tuple(array.chunk),
-        shard=tuple(array.shard),
-        fill=array.fill,
-    )
-
-
 def n_files(array: Array) -> int:
     """Files of an array's grid."""
     return math.prod(-(-n // s) for n, s in zip(array.shape, array.shard, strict=True))
@@ -52,7 +42,7 @@ def n_files(array: Array) -> int:
 
 def grid_places(array: Array) -> Iterator[tuple[int, ...]]:
     """Yield the places of an array's grid in C order; unlike ``numpy.ndindex`` of a grid of any size."""
-    grid = spec_of(array).grid
+    grid = array_spec(array).grid
     for flat in range(n_files(array)):
         place, rest = [], flat
         for extent in reversed(grid):
@@ -84,7 +74,9 @@ class Expect:
         self._findings = findings
         self._requirement = requirement
 
-    def array(self, array: Array, dtypes: str | Sequence[str], shape: Sequence[int | None], *, fill: int | None) -> None:
+    def array(
+        self, array: Array, dtypes: str | Sequence[str], shape: Sequence[int | None], *, fill: int | None
+    ) -> None:
         """Check an array; None in `shape` is any extent, as `fill` any value that the type can hold."""
         allowed = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
         if array.dtype not in allowed:

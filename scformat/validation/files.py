@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.errors import StorageError
-from scformat.storage import array_digest
-from scformat.validation.arrays import arrays_of, fill_of, grid_places, n_files, spec_of
+from scformat.storage import array_digest, array_spec
+from scformat.validation.arrays import arrays_of, fill_of, grid_places, n_files
 from scformat.validation.report import several
 from scformat.validation.shard import ShardDecoder
 
@@ -35,10 +35,10 @@ class Files:
         The store, and where to report.
     hierarchy
         What level 2 found.
-    entries
-        Paths of the arrays of counts, which hold fill values by right.
     advance
         Called after each file, from any thread.
+    tell
+        Called now and then from the thread that drives the validation, to show how far it is.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Files:
         findings: Findings,
         *,
         advance: Callable[[], None],
+        tell: Callable[[], None],
     ) -> None:
         self.findings = findings
+        self.tell = tell
         entries = {part.entries.path for part in manifest.parts}
         self._arrays = {
-            array.path: ArrayFiles(
-                storage, array, hierarchy, findings, counts=array.path in entries, advance=advance
-            )
+            array.path: ArrayFiles(storage, array, hierarchy, findings, counts=array.path in entries, advance=advance)
             for array in arrays_of(manifest)
         }
 
@@ -75,6 +75,7 @@ class Files:
         """Read what nobody asked for, and compare the digests of all arrays."""
         for array in self._arrays.values():
             array.finish(pool)
+            self.tell()
 
 
 class ArrayFiles:
@@ -90,8 +91,9 @@ class ArrayFiles:
         counts: bool,
         advance: Callable[[], None],
     ) -> None:
+        """Prepare; `counts` where fill values are there by right."""
         self.array = array
-        self.spec = spec_of(array)
+        self.spec = array_spec(array)
         self.digests: dict[tuple[int, ...], str] = {}
         self._storage = storage
         self._hierarchy = hierarchy
@@ -110,7 +112,8 @@ class ArrayFiles:
         place
             Where it lies in the grid.
         extent
-            Of the counts: the region that holds entries, None where that is not known. Of other arrays the shape says it.
+            Of the counts: the region that holds entries, None where that is not known. Of other arrays the shape
+            says it.
 
         Returns
         -------

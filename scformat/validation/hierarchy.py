@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from scformat import layout
 from scformat.errors import StorageError
-from scformat.validation.arrays import arrays_of, grid_places, n_files, spec_of
+from scformat.storage import array_spec
+from scformat.validation.arrays import arrays_of, grid_places, n_files
 from scformat.validation.document import NotJsonError, parse, same, same_number
 from scformat.validation.metadata import ROOT
 from scformat.validation.report import several
@@ -119,7 +120,7 @@ def _check_metadata(storage: Storage, array: Array, findings: Findings) -> str |
 
 
 def _compare(document: dict[str, Any], array: Array, key: str, findings: Findings) -> None:
-    expected = layout.array_metadata(spec_of(array))
+    expected = layout.array_metadata(array_spec(array))
     for name in sorted(document.keys() ^ expected.keys()):
         findings.add("ZAR-9", key, f"the member {name!r} is {'missing' if name in expected else 'not allowed'}")
     for name in expected.keys() & document.keys():
@@ -158,7 +159,7 @@ def _check_files(
     n = n_files(array)
     if n == 0:
         return
-    spec = spec_of(array)
+    spec = array_spec(array)
     names = (spec.key(place) for place in grid_places(array))
     if keys is not None and n > 2 * len(keys):
         # No need to look for each: most of them cannot be there, and there may be 2^40.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
+
+from scformat.jit import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +33,8 @@ SATURATED = 2**63 - 1
 _LARGEST_ROOT = 3_037_000_499
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _add(figures: NDArray[np.int64], value: int) -> None:
+@kernel
+def _add(figures: NDArray[np.int64], value: np.int64) -> None:
     """Add a value of a gene to the six figures of its source."""
     figures[CELLS] += 1
     figures[SUM] = min(figures[SUM] + value, _FULL)
@@ -47,8 +48,8 @@ def _add(figures: NDArray[np.int64], value: int) -> None:
         figures[AT_MOST] += 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def check_rows(
+@kernel
+def check_rows(  # noqa: PLR0912, PLR0915 - one loop over the entries; calls would cost half its speed
     entries: NDArray[np.uint16],
     ends: NDArray[np.int64],
     source: NDArray[np.int64],
@@ -92,7 +93,7 @@ def check_rows(
         after_gap = False
         fault = OK
         form = OK
-        sum_ = np.int64(0)
+        sum_: Any = np.int64(0)
         n = 0
         hash_ = np.uint64(0)
         for p in range(start, stop):
@@ -143,7 +144,7 @@ def check_rows(
         start = stop
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def mark_rows(bits: NDArray[np.uint64], rows: NDArray[Any]) -> tuple[int, int]:
     """Set the bit of each row; return how many were set before, and the first place in `rows` of such a one or -1."""
     n = 0

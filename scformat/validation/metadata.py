@@ -154,7 +154,7 @@ def _nulls(value: Any, place: str) -> list[str]:
 
 
 def _requirement_of(error: ErrorDetails) -> str:
-    """Number of the statement that says what the models enforce."""
+    """Return the number of the statement that says what the models enforce."""
     last = error["loc"][-1] if error["loc"] else ""
     text = error["msg"]
     if last == "path" or (last == "[key]" and "groups" in error["loc"]):

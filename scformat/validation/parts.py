@@ -138,9 +138,7 @@ def _check_obs(manifest: Manifest, part: Part, where: str, expect: Expect, findi
             _check_values(column, values, part.n_cells, at, expect, findings)
 
 
-def _check_values(
-    column: ObsColumn, values: ObsValues, n: int, at: str, expect: Expect, findings: Findings
-) -> None:
+def _check_values(column: ObsColumn, values: ObsValues, n: int, at: str, expect: Expect, findings: Findings) -> None:
     kinds = {"string": "strings", "categorical": "codes"}
     wanted = [] if column.label is not None else [kinds.get(column.kind, "values")]
     has = [m for m in ("values", "strings", "codes") if getattr(values, m) is not None]

@@ -59,9 +59,7 @@ class Report:
             "store": self.store,
             "level": self.level,
             "ok": self.ok,
-            "findings": [
-                {"requirement": f.requirement, "where": f.where, "message": f.message} for f in self.findings
-            ],
+            "findings": [{"requirement": f.requirement, "where": f.where, "message": f.message} for f in self.findings],
         }
 
 
@@ -99,7 +97,7 @@ class Findings:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isascii() and piece.isdigit() else (-1, piece) for piece in re.split(r"(\d+)", text)]
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"([0-9]+)", text)]
 
 
 def several(n: int) -> str:

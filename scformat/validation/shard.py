@@ -87,14 +87,13 @@ class ShardDecoder:
             if sound and extent is not None:
                 out = np.empty(extent, self._dtype)
         except MemoryError:
-            self._findings.add("ZAR-10", where, "chunks that do not fit memory", found=f"{self._chunk_bytes} bytes each")
+            text = "chunks that do not fit memory"
+            self._findings.add("ZAR-10", where, text, found=f"{self._chunk_bytes} bytes each")
             return None
         for place in map(tuple, np.argwhere(there).tolist()):
             offset, length = (int(x) for x in table[place])
             chunk = self._chunk(data[offset : offset + length], scratch, f"{where}, chunk {self._number(place)}")
-            if chunk is None:
-                sound = False
-            elif out is not None and not self._place(chunk, place, out, where):
+            if chunk is None or (out is not None and not self._place(chunk, place, out, where)):
                 sound = False
         return out if sound else None
 
@@ -177,11 +176,12 @@ class ShardDecoder:
 
     def _place(self, chunk: NDArray[Any], place: tuple[int, ...], out: NDArray[Any], where: str) -> bool:
         """Copy a chunk to its place, and check what of it lies beyond the values."""
-        starts = [i * c for i, c in zip(place, self._spec.chunk, strict=True)]
-        kept = tuple(slice(0, max(0, min(c, n - s))) for s, c, n in zip(starts, self._spec.chunk, out.shape, strict=True))
+        size = self._spec.chunk
+        starts = [i * c for i, c in zip(place, size, strict=True)]
+        kept = tuple(slice(0, max(0, min(c, n - s))) for s, c, n in zip(starts, size, out.shape, strict=True))
         target = tuple(slice(s, s + k.stop) for s, k in zip(starts, kept, strict=True))
         out[target] = chunk[kept]
-        if all(k.stop == c for k, c in zip(kept, self._spec.chunk, strict=True)):
+        if all(k.stop == c for k, c in zip(kept, size, strict=True)):
             return True
         fill = self._fill
         if fill is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,13 +63,17 @@ def string_blocks(files: Files, strings: StringArray) -> Iterator[tuple[int, NDA
 
 
 def read_strings(files: Files, strings: StringArray) -> list[bytes] | None:
-    """Read and check all strings, None where anything is wrong with them."""
-    before = len(files.findings)
+    """Read and check all strings, None where not all can be read; they may still be no UTF-8."""
     out: list[bytes] = []
     for _, offsets, data in string_blocks(files, strings):
         raw, bounds = data.tobytes(), offsets.tolist()
-        out += [raw[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    return out if len(out) == strings.n and len(files.findings) == before else None
+        out += [raw[a:b] for a, b in itertools.pairwise(bounds)]
+    return out if len(out) == strings.n else None
+
+
+def shown(text: bytes) -> str:
+    """Show a string of the store in a message, whatever it holds."""
+    return repr(text.decode(errors="backslashreplace"))
 
 
 def _fit(files: Files, path: str, offsets: NDArray[np.int64], start: int, n: int, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def _check_genes(genes: Genes, findings: Findings) -> None:
     expect.flags(genes.resolved, [n])
     taxa = [o.taxon for o in genes.organisms]
     where = f"{ROOT}:scformat/genes/organisms"
-    if any(a >= b for a, b in zip(taxa[:-1], taxa[1:], strict=True)):
+    if any(a >= b for a, b in itertools.pairwise(taxa)):
         findings.add("GEN-8", where, "the taxa do not ascend", found=taxa)
     total = sum(o.n_genes for o in genes.organisms)
     if total != n:
@@ -102,7 +103,8 @@ def _check_column(manifest: Manifest, column: ObsColumn, findings: Findings) -> 
     has = [member for member in ("categories", "label") if getattr(column, member) is not None]
     if len(has) != (1 if column.kind == "categorical" else 0):
         expected = "either of categories and label" if column.kind == "categorical" else "neither categories nor label"
-        findings.add("CEL-20", where, f"a column of kind {column.kind}", expected=expected, found=" and ".join(has) or "none")
+        found = " and ".join(has) or "none"
+        findings.add("CEL-20", where, f"a column of kind {column.kind}", expected=expected, found=found)
     if column.label is not None and manifest.label(column.label) is None:
         findings.add("CEL-20", where, "there is no such label", found=repr(column.label))
     if column.categories is not None:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """None of these many small stores must outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let blocks hold 300 values and shards 8,192 entries, so that small data takes many of both."""
-    from scformat import layout
-    from scformat.conversion import counts, rows, scan, survey, write
-
-    entries = 4 * layout.ENTRY_CHUNK
+    """Let blocks hold a 4,000th of their values and shards 4,096 entries, so that small data takes many of both."""
+    layout, counts, scan, rows, encoder, survey = (
+        importlib.import_module(f"scformat.{name}")
+        for name in ("layout", *(f"conversion.{m}" for m in ("counts", "scan", "rows", "encoder", "survey")))
+    )
+    entries = 2 * layout.ENTRY_CHUNK
     monkeypatch.setattr(layout, "ENTRY_SHARD", entries)
     monkeypatch.setattr(counts, "ENTRY_SHARD", entries)
     monkeypatch.setitem(layout.cut_shards.__kwdefaults__, "capacity", entries)
     monkeypatch.setattr(counts, "BYTES_A_SHARD", 25_000_000)
     monkeypatch.setattr(scan, "MAX_ROW_ENTRIES", entries - 100)
-    plain_ranges, plain_cuts = rows.row_ranges, rows.ranges_of
-    monkeypatch.setattr(scan, "row_ranges", lambda matrix, *, at_most: plain_ranges(matrix, at_most=at_most // 4000))
-    monkeypatch.setattr(counts, "row_ranges", lambda matrix, *, at_most: plain_ranges(matrix, at_most=at_most // 4000))
-    from scformat.conversion import encoder
 
-    monkeypatch.setattr(
-        encoder, "ranges_of", lambda matrix, some, *, at_most: plain_cuts(matrix, some, at_most=at_most // 4000)
-    )
-    plain_transpose = survey.transpose
-    monkeypatch.setattr(
-        survey,
-        "transpose",
-        lambda matrix, directory, *, where, at_most: plain_transpose(
-            matrix, directory, where=where, at_most=at_most // 4000
-        ),
-    )
-    assert write.BYTES_A_VALUE > 0
+    def smaller(function: Any) -> Any:
+        def called(*arguments: Any, at_most: int, **options: Any) -> Any:
+            return function(*arguments, at_most=max(1, at_most // 4000), **options)
+
+        return called
+
+    monkeypatch.setattr(scan, "row_ranges", smaller(rows.row_ranges))
+    monkeypatch.setattr(counts, "row_ranges", smaller(rows.row_ranges))
+    monkeypatch.setattr(encoder, "ranges_of", smaller(rows.ranges_of))
+    monkeypatch.setattr(survey, "transpose", smaller(survey.transpose))

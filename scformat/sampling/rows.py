@@ -1,0 +1,72 @@
+"""Which cell of a stratum is its p-th: blocks in another order every time the stratum has been gone through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scformat.jit import kernel
+from scformat.random import (
+    DOMAIN_BLOCKS,
+    DOMAIN_ROTATION,
+    SMALL,
+    feistel,
+    feistel_keys,
+    scaled,
+    shuffle,
+    u64_at,
+)
+from scformat.sampling.permutation import image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCKS, _ROTATION = np.uint64(DOMAIN_BLOCKS), np.uint64(DOMAIN_ROTATION)
+_SMALL = np.uint64(SMALL)
+_MANY = np.uint64(4)
+"""Images of a small permutation from which on all of it is made at once."""
+
+
+@kernel
+def cells_of(
+    seed: np.uint64, c: np.uint64, n_cells: np.uint64, block: np.uint64, first: np.uint64, k: NDArray[np.int64]
+) -> None:
+    """Write the cells number `first`, `first` + 1, ... of stratum `c` to `k`.
+
+    For the p-th: e = p div n_c, o = p mod n_c, m = n_c div b; the block is pi(o div b) with the permutation of the
+    m full blocks that domain 3 gives for i = e and j = c, and the short one after them stays last; the rotation is
+    floor(u64(P(5, e, c)) n_c / 2^64); the cell is (b block + o mod b + rotation) mod n_c.
+    """
+    m = n_cells // block
+    e, o = first // n_cells, first % n_cells
+    at, n = 0, len(k)
+    one, zero = np.uint64(1), np.uint64(0)
+    while at < n:
+        rotation = scaled(u64_at(seed, _ROTATION, e, c), n_cells)
+        in_epoch = min(np.uint64(n - at), n_cells - o)
+        n_blocks = (o + in_epoch - one) // block - o // block + one
+        many = m <= _SMALL and n_blocks >= _MANY
+        images = shuffle(m if many else zero, seed, _BLOCKS, e, c)
+        keys = feistel_keys(seed, _BLOCKS, e, c) if m > _SMALL else (np.uint32(0),) * 8
+        stop = o + in_epoch
+        while o < stop:
+            number, inner = o // block, o % block
+            place = number
+            if number < m:
+                if m > _SMALL:
+                    place = feistel(number, m, keys)
+                elif many:
+                    place = images[number]
+                else:
+                    place = image(number, m, seed, _BLOCKS, e, c)
+            start = place * block + rotation
+            for _ in range(min(block - inner, stop - o)):
+                cell = start + inner
+                # Both summands lie below n_c, so one subtraction is the remainder.
+                k[at] = cell - n_cells if cell >= n_cells else cell
+                at += 1
+                inner += one
+                o += one
+        o = zero
+        e += one
