@@ -56,6 +56,9 @@ class Blobs(Protocol):
     def sync(self) -> None:
         """Make everything written so far durable."""
 
+    def size(self) -> int | None:
+        """Bytes of everything that lies there, where that is cheap to tell."""
+
     def keys(self) -> list[str]:
         """Every key, sorted."""
 
@@ -142,6 +145,11 @@ class Directory:
                     pass
         self._unsynced.clear()
 
+    def size(self) -> int:
+        """Bytes of all files."""
+        with system_errors(self._root):
+            return sum(p.stat().st_size for p in self._root.rglob("*") if p.is_file())
+
     def keys(self) -> list[str]:
         """Every file, relative to the directory."""
         with system_errors(self._root):
@@ -186,6 +194,9 @@ class Remote:
 
     def sync(self) -> None:
         """Return at once: an object that was written is durable."""
+
+    def size(self) -> None:
+        """Say nothing: a bucket would have to be listed."""
 
     def keys(self) -> list[str]:
         """Every object's key."""

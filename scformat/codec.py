@@ -27,7 +27,11 @@ _BLOSC_HEAD = 16
 
 
 class DamagedError(Exception):
-    """Bytes that are not what was written; the text says why."""
+    """Bytes that are not what was written; the text says why, `place` which of several chunks it is."""
+
+    def __init__(self, why: str, *, place: int = 0) -> None:
+        super().__init__(why)
+        self.place = place
 
 
 def encode_shard(spec: ArraySpec, block: NDArray[Any]) -> bytes:

@@ -39,6 +39,7 @@ def describe_store(store: Store) -> dict[str, Any]:
         "generator": m.generator,
         "required_features": list(m.required_features),
         "optional_features": list(m.optional_features),
+        "bytes": store.size_on_disk(),
         "n_cells": m.n_cells,
         "n_genes": m.genes.n,
         "n_entries": m.n_entries,

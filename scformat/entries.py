@@ -219,7 +219,7 @@ def encode_rows(
 
 @kernel
 def decode_rows(
-    entries: NDArray[np.uint16],
+    chunks: NDArray[np.uint16],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     n_genes: int,
@@ -231,10 +231,10 @@ def decode_rows(
 
     Parameters
     ----------
-    entries : uint16 array, shape (2, n)
-        Entries that hold the rows.
+    chunks : uint16 array, shape (n_chunks, 2, chunk)
+        Chunks of entries that hold the rows.
     starts, ends : int64 arrays, shape (n_rows,)
-        Where each row lies in `entries`; any order, repeats allowed.
+        Where each row lies in the chunks laid end to end; any order, repeats allowed.
     n_genes
         Size of the gene index.
     offsets : int64 array, shape (n_rows + 1,); indices : int32 array; data : int64 array
@@ -247,12 +247,19 @@ def decode_rows(
     """
     at = 0
     offsets[0] = 0
+    size = chunks.shape[2]
     for row in range(len(starts)):
         first = at
         gene = np.int64(0)
-        for p in range(starts[row], ends[row]):
-            delta = np.int64(entries[0, p])
-            count = np.int64(entries[1, p])
+        chunk = starts[row] // size
+        p = starts[row] - chunk * size - 1
+        for _ in range(ends[row] - starts[row]):
+            p += 1
+            if p == size:
+                p = 0
+                chunk += 1
+            delta = np.int64(chunks[chunk, 0, p])
+            count = np.int64(chunks[chunk, 1, p])
             gene += delta
             if count == 0:
                 if delta != 65535:

@@ -17,6 +17,7 @@ from scformat.codec import ABSENT, DamagedError, decode_chunk, decode_index, enc
 from scformat.errors import InvalidDataError
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
+from scformat.native import decode_chunks
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 MANIFEST_KEY = "zarr.json"
 WRITES_AT_ONCE = 8
 """Files of an array that may be on their way to the disk while the next one is encoded."""
+READ_THROUGH = 16 << 10
+"""Bytes between two chunks that are cheaper to read than to ask for again."""
 INDEX_BYTES = 64 << 20
 """Shard indexes that are kept: 16 bytes a chunk."""
+KEPT_BYTES = 128 << 20
+"""Decoded records that are kept: a random read needs one of 1,024 cells, and the next read often the same."""
 
 Region = tuple[tuple[int, int], ...]
 """Start and stop along each axis."""
@@ -48,7 +53,8 @@ class Storage:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
         self._blobs: Blobs = open_blobs(self.url)
-        self._indexes = _IndexCache(INDEX_BYTES)
+        self._indexes = _Cache(INDEX_BYTES)
+        self._kept = _Cache(KEPT_BYTES)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url}
@@ -63,6 +69,10 @@ class Storage:
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key; the result's ``result()`` waits until it lies there whole."""
         return self._blobs.write(key, data)
+
+    def size(self) -> int | None:
+        """Bytes of everything that lies there; None where that is not cheap to tell."""
+        return self._blobs.size()
 
     def sync(self) -> None:
         """Make everything written so far durable."""
@@ -134,6 +144,83 @@ class Storage:
             out.append(values)
         return out
 
+    def read_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """Read whole chunks of an array whose chunks are cut along the last axis alone.
+
+        Parameters
+        ----------
+        array
+            Every other axis lies in one chunk.
+        numbers : int64 array, shape (n,)
+            Chunks along the last axis, ascending, each once.
+
+        Returns
+        -------
+        array, shape (n, *chunk)
+
+        Raises
+        ------
+        InvalidDataError
+            ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
+        """
+        spec = array_spec(array)
+        out = np.empty((len(numbers), *spec.chunk), spec.dtype)
+        a_shard = spec.shard[-1] // spec.chunk[-1]
+        shards, firsts = np.unique(numbers // a_shard, return_index=True)
+        bounds = [*firsts.tolist(), len(numbers)]
+        for shard, (low, high) in zip(shards.tolist(), itertools.pairwise(bounds), strict=True):
+            grid = (*(0 for _ in spec.shape[:-1]), shard)
+            places = self._index(spec, grid).reshape(-1, 2)[numbers[low:high] - shard * a_shard]
+            self._decode_many(spec, grid, numbers[low:high], places, out[low:high])
+        return out
+
+    def read_kept_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
+        """Do as :meth:`read_chunks`, and keep what was decoded for the next reads, the latest :data:`KEPT_BYTES`."""
+        keys = [f"{array.path}:{number}" for number in numbers.tolist()]
+        held = [self._kept.get(key) for key in keys]
+        lacking = np.array([chunk is None for chunk in held], np.bool_)
+        fresh = iter(self.read_chunks(array, numbers[lacking]))
+        out = np.empty((len(numbers), *array.chunk), array.dtype)
+        for i, (key, chunk) in enumerate(zip(keys, held, strict=True)):
+            out[i] = next(fresh) if chunk is None else chunk
+            if chunk is None:
+                self._kept.put(key, out[i].copy())
+        return out
+
+    def _decode_many(
+        self,
+        spec: ArraySpec,
+        grid: tuple[int, ...],
+        numbers: NDArray[np.int64],
+        places: NDArray[np.uint64],
+        out: NDArray[Any],
+    ) -> None:
+        """Read and decode chunks of one shard; those that lie close together are one read."""
+        key = spec.key(grid)
+        absent = places[:, 0] == ABSENT
+        if absent.any():
+            raise _lost(self.at(key), f"chunk {int(numbers[absent][0])}")
+        too_long = places[:, 1] > 2 * spec.chunk_bytes + 64
+        if too_long.any():
+            raise _damaged(
+                self.at(key), f"chunk {int(numbers[too_long][0])}: a length of {int(places[too_long][0, 1])}"
+            )
+        offsets, lengths = places.astype(np.int64).T
+        order = np.argsort(offsets, kind="stable")
+        starts, stops = offsets[order], (offsets + lengths)[order]
+        opens = np.ones(len(starts), np.bool_)
+        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > READ_THROUGH
+        low = starts[opens]
+        high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
+        pieces = self._blobs.read_ranges(key, list(zip(low.tolist(), high.tolist(), strict=True)))
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(p) for p in pieces], dtype=np.int64)])
+        run = np.searchsorted(low, offsets, side="right") - 1
+        data = np.frombuffer(b"".join(pieces), np.uint8)
+        try:
+            decode_chunks(data, before[run] + offsets - low[run], lengths, out)
+        except DamagedError as error:
+            raise _damaged(self.at(key), f"chunk {int(numbers[error.place])}: {error}") from None
+
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         key = spec.key(shard)
         index = self._indexes.get(key)
@@ -169,22 +256,22 @@ class Storage:
         return Strings(data=data, offsets=offsets)
 
 
-class _IndexCache:
-    """The shard indexes used last, up to a number of bytes."""
+class _Cache:
+    """The arrays used last, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._size = 0
-        self._held: OrderedDict[str, NDArray[np.uint64]] = OrderedDict()
+        self._held: OrderedDict[str, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> NDArray[np.uint64] | None:
+    def get(self, key: str) -> NDArray[Any] | None:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def put(self, key: str, index: NDArray[np.uint64]) -> None:
+    def put(self, key: str, index: NDArray[Any]) -> None:
         with self._lock:
             if key not in self._held:
                 self._held[key] = index

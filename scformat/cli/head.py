@@ -48,9 +48,11 @@ def first_cells(store: Store, n: int, labels: Sequence[str]) -> list[tuple[str, 
 
     rows = np.arange(min(n, store.n_cells))
     chosen = [(name, store.labels[name]) for name in labels]
-    figures = store.obs(columns=list(FIGURES), rows=rows)
+    names = list(store.sources.index)
+    figures = {name: store.field(name, rows).tolist() for name in FIGURES}
+    figures["source"] = [names[number] for number in figures["source"]]
     columns: list[tuple[str, list[Any]]] = [("barcode", list(store.barcodes(rows)))]
-    columns += [(name, figures[name].to_numpy(object).tolist()) for name in FIGURES]
+    columns += [(name, figures[name]) for name in FIGURES]
     for name, label in chosen:
         columns.append((name, [label.categories[code] if code >= 0 else None for code in label.codes(rows).tolist()]))
     return columns

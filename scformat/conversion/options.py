@@ -96,7 +96,7 @@ def check_options(
     if order not in ORDERS:
         raise unknown_name("order", order, ORDERS)
     if on_bad not in ("stop", "skip"):
-        raise unknown_name("value of --on-bad", on_bad, ["stop", "skip"])
+        raise unknown_name("choice", on_bad, ["stop", "skip"])
     strata = _names(stratify_by or (), "stratify_by")
     if order == "shuffled" and strata:
         raise UsageError(

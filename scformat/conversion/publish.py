@@ -53,29 +53,36 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
     a killed process left there is taken over; a process that is still at work is not disturbed.
     """
     home = destination.parent / f".{destination.name}.partial"
-    with system_errors(home):
-        home.mkdir(exist_ok=True)
-        lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    ours = False
+    lock = -1
     try:
-        if not _locked(lock, home / "lock"):
+        with system_errors(home):
+            home.mkdir(exist_ok=True)
+            lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        ours = _locked(lock, home / "lock")
+        if not ours:
             raise StorageError(
                 "already-converting",
                 "another conversion to this destination is under way",
                 where=destination,
                 hint="wait for it, or choose another destination",
             )
-        try:
-            made, scratch = home / "store", home / "scratch"
-            for directory in (made, scratch):
-                shutil.rmtree(directory, ignore_errors=True)
-                directory.mkdir()
-            yield made, scratch
-            shutil.rmtree(scratch)
-            _move(made, destination, overwrite=overwrite)
-        finally:
-            shutil.rmtree(home, ignore_errors=True)
+        made, scratch = home / "store", home / "scratch"
+        for directory in (made, scratch):
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+        yield made, scratch
+        shutil.rmtree(scratch)
+        _move(made, destination, overwrite=overwrite)
     finally:
-        os.close(lock)
+        if ours:
+            shutil.rmtree(home, ignore_errors=True)
+        elif lock < 0:
+            # Interrupted between the two steps; a directory that another process uses is not empty.
+            with contextlib.suppress(OSError):
+                home.rmdir()
+        if lock >= 0:
+            os.close(lock)
 
 
 def _locked(lock: int, path: Path) -> bool:

@@ -14,25 +14,31 @@ from scformat.random import (
     feistel,
     feistel_keys,
     scaled,
-    shuffle,
     u64_at,
 )
-from scformat.sampling.permutation import image
+from scformat.sampling.permutation import image, shuffle_small
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCKS, _ROTATION = np.uint64(DOMAIN_BLOCKS), np.uint64(DOMAIN_ROTATION)
 _SMALL = np.uint64(SMALL)
+_NO_KEYS = (np.uint32(0),) * 8
 _MANY = np.uint64(4)
 """Images of a small permutation from which on all of it is made at once."""
 
 
 @kernel
 def cells_of(
-    seed: np.uint64, c: np.uint64, n_cells: np.uint64, block: np.uint64, first: np.uint64, k: NDArray[np.int64]
+    seed: np.uint64,
+    c: np.uint64,
+    n_cells: np.uint64,
+    block: np.uint64,
+    first: np.uint64,
+    k: NDArray[np.int64],
+    images: NDArray[np.uint64],
 ) -> None:
-    """Write the cells number `first`, `first` + 1, ... of stratum `c` to `k`.
+    """Write the cells number `first`, `first` + 1, ... of stratum `c` to `k`; `images` is room for 256 numbers.
 
     For the p-th: e = p div n_c, o = p mod n_c, m = n_c div b; the block is pi(o div b) with the permutation of the
     m full blocks that domain 3 gives for i = e and j = c, and the short one after them stays last; the rotation is
@@ -47,8 +53,9 @@ def cells_of(
         in_epoch = min(np.uint64(n - at), n_cells - o)
         n_blocks = (o + in_epoch - one) // block - o // block + one
         many = m <= _SMALL and n_blocks >= _MANY
-        images = shuffle(m if many else zero, seed, _BLOCKS, e, c)
-        keys = feistel_keys(seed, _BLOCKS, e, c) if m > _SMALL else (np.uint32(0),) * 8
+        if many:
+            shuffle_small(images[:m], seed, _BLOCKS, e, c)
+        keys = feistel_keys(seed, _BLOCKS, e, c) if m > _SMALL else _NO_KEYS
         stop = o + in_epoch
         while o < stop:
             number, inner = o // block, o % block

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.jit import kernel
-from scformat.random import DOMAIN_PHASE, u64_at
+from scformat.random import DOMAIN_PHASE, SMALL, u64_at
 from scformat.sampling.arithmetic import scaled_sum
 from scformat.sampling.rows import cells_of
 
@@ -90,28 +90,16 @@ def _quotas(
     low = t - n if t > n else _U0
     high = t + n
     at = _total(masses, phase, bits, low)
+    halve = False
     while high - low > _U1:
-        # N climbs by one a step on average: what lacks to t is a good step, cut to stay inside.
-        x = min(max(low + (t - at), low + _U1), high - _U1)
+        # N climbs by one a step on average, so what lacks to t is a good step; halving bounds their number.
+        x = low + ((high - low) >> _U1) if halve else min(max(low + (t - at), low + _U1), high - _U1)
+        halve = not halve
         found = _total(masses, phase, bits, x)
         if found <= t:
             low, at = x, found
-            if found == t:
-                # Steps are short from here on; the next x is nearly always already above.
-                next_one = _total(masses, phase, bits, low + _U1)
-                if next_one > t:
-                    high = low + _U1
-                else:
-                    low, at = low + _U1, next_one
         else:
             high = x
-            middle = low + ((high - low) >> _U1)
-            if high - low > _U1 and t - at > (high - low) >> _U1:
-                found = _total(masses, phase, bits, middle)
-                if found <= t:
-                    low, at = middle, found
-                else:
-                    high = middle
     rest = t - at
     for c in range(len(masses)):
         a = scaled_sum(low, masses[c], phase[c], bits)
@@ -130,9 +118,9 @@ def _cells(
     last: NDArray[np.int64],
     k: NDArray[np.int64],
 ) -> None:
-    at = 0
+    at, images = 0, np.empty(SMALL, np.uint64)
     for c in range(len(counts)):
         n = last[c] - first[c]
         if n:
-            cells_of(seed, np.uint64(c), np.uint64(counts[c]), block, np.uint64(first[c]), k[at : at + n])
+            cells_of(seed, np.uint64(c), np.uint64(counts[c]), block, np.uint64(first[c]), k[at : at + n], images)
             at += n

@@ -76,6 +76,10 @@ class Store:
         """Where the store lies, as it was given."""
         return self._storage.url
 
+    def size_on_disk(self) -> int | None:
+        """Bytes of all files of the store; None for a bucket or an HTTP address."""
+        return self._storage.size()
+
     @property
     def n_cells(self) -> int:
         """Number of cells."""

@@ -1,4 +1,4 @@
-"""Rows to reads: which runs of chunks hold them, read side by side; the plan is apart from the reading."""
+"""Rows to reads: which chunks hold them; the plan is apart from the reading."""
 
 from __future__ import annotations
 
@@ -18,65 +18,48 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Runs:
-    """Disjoint ascending ranges of an axis, whole chunks each, and where each item lies in what they hold.
+class Chunks:
+    """Chunks along an axis that hold some items, and where each item begins in them.
 
     Attributes
     ----------
-    bounds : int64 array, shape (n_runs, 2)
-        First element of each run, and the one after its last.
+    numbers : int64 array, shape (n_chunks,)
+        Ascending, each once.
     starts : int64 array, shape (n_items,)
-        Where each item begins in the runs laid end to end.
+        Where each item begins in the chunks laid end to end; consecutive chunks of an item lie so.
     """
 
-    bounds: NDArray[np.int64]
+    numbers: NDArray[np.int64]
     starts: NDArray[np.int64]
 
 
-def plan_runs(starts: NDArray[np.int64], stops: NDArray[np.int64], *, chunk: int, size: int) -> Runs:
-    """Cover items with the fewest runs of whole chunks.
+def plan_chunks(starts: NDArray[np.int64], stops: NDArray[np.int64], *, chunk: int) -> Chunks:
+    """List the chunks that hold some items, each item a range of an axis.
 
     Parameters
     ----------
     starts, stops : int64 arrays, shape (n_items,)
-        Range of each item, in any order, empty ones among them.
+        In any order, empty ones among them.
     chunk
         Elements a chunk.
-    size
-        Length of the axis.
     """
     held = stops > starts
-    first = starts[held] // chunk
-    last = (stops[held] - 1) // chunk
-    order = np.argsort(first, kind="stable")
-    first, last = first[order], np.maximum.accumulate(last[order]) if len(order) else last
-    opens = np.ones(len(first), np.bool_)
-    opens[1:] = first[1:] > last[:-1] + 1
-    low = first[opens] * chunk
-    high = np.minimum((last[np.append(opens[1:], True)] + 1) * chunk if len(first) else last, size)
-    bounds = np.stack([low, high], axis=1).astype(np.int64)
-    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
-    run = np.clip(np.searchsorted(low, starts, side="right") - 1, 0, max(len(low) - 1, 0))
-    places = np.where(held, before[run] + starts - low[run], 0) if len(low) else np.zeros(len(starts), np.int64)
-    return Runs(bounds=bounds, starts=places)
-
-
-def read_runs(storage: Storage, array: Array, runs: Runs) -> NDArray[Any]:
-    """Read runs along the last axis and lay them end to end."""
-    others = tuple((0, n) for n in array.shape[:-1])
-    pieces = storage.read_regions(array, [(*others, (low, high)) for low, high in runs.bounds.tolist()])
-    if not pieces:
-        return np.empty((*array.shape[:-1], 0), array.dtype)
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=-1)
+    first, last = starts[held] // chunk, (stops[held] - 1) // chunk
+    several = np.repeat(first, last - first + 1)
+    begin = np.cumsum(last - first + 1) - (last - first + 1)
+    several += np.arange(len(several)) - np.repeat(begin, last - first + 1)
+    numbers = np.unique(several)
+    places = np.zeros(len(starts), np.int64)
+    places[held] = np.searchsorted(numbers, first) * chunk + starts[held] % chunk
+    return Chunks(numbers=numbers, starts=places)
 
 
 def read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Read elements of a per-cell array (the last axis) in any order, repeats allowed."""
-    n, chunk = array.shape[-1], array.chunk[-1]
-    if len(rows) == n and n > 0 and rows[0] == 0 and (np.diff(rows) == 1).all():
-        return storage.read_array(array)
-    runs = plan_runs(rows, rows + 1, chunk=chunk, size=n)
-    values: NDArray[Any] = read_runs(storage, array, runs)[..., runs.starts]
+    plan = plan_chunks(rows, rows + 1, chunk=array.chunk[-1])
+    read = storage.read_kept_chunks if len(array.shape) == 2 else storage.read_chunks  # records are read again
+    chunks = read(array, plan.numbers)
+    values: NDArray[Any] = np.moveaxis(chunks, 0, -2).reshape(*chunks.shape[1:-1], -1)[..., plan.starts]
     storage.refuse_fill(array, values)
     return values
 
@@ -135,9 +118,9 @@ def read_rows(
     """
     distinct, inverse = np.unique(rows, return_inverse=True)
     starts, stops = locate_rows(storage, part, shard_rows, distinct)
-    runs = plan_runs(starts, stops, chunk=part.entries.chunk[1], size=part.entries.shape[1])
-    entries = read_runs(storage, part.entries, runs)
-    begin = runs.starts[inverse]
+    plan = plan_chunks(starts, stops, chunk=part.entries.chunk[1])
+    entries = storage.read_chunks(part.entries, plan.numbers)
+    begin = plan.starts[inverse]
     end = begin + (stops - starts)[inverse]
     room = int((end - begin).sum())
     offsets = np.empty(len(rows) + 1, np.int64)

@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to its background jobs: they are born with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def wait_for(condition: object, *, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -33,6 +38,7 @@ def test_an_interrupted_conversion_leaves_nothing(
     process = subprocess.Popen(
         [*command, "convert", tmp_path / "in/study_01.h5ad", work / "atlas.cells", "--jobs", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - this process has no threads of its own
     )  # fmt: skip
     wait_for(lambda: any(work.iterdir()) or process.poll() is not None)
     process.send_signal(number)
