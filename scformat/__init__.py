@@ -174,7 +174,7 @@ def open(path: str | os.PathLike[str]) -> Store:
 
 
 def export(
-    store: Store,
+    store: Store | str | os.PathLike[str],
     destination: str | os.PathLike[str],
     *,
     source: str | None = None,
@@ -186,7 +186,7 @@ def export(
     Parameters
     ----------
     store
-        An open store.
+        An open store, or where one lies.
     destination
         A file that does not exist yet.
     source
@@ -197,8 +197,10 @@ def export(
         Only these rows: numbers, or a file with one a line.
     """
     from scformat.exporting import export_store
+    from scformat.store import Store
 
-    export_store(store, destination, source=source, where=where, rows=rows)
+    opened = store if isinstance(store, Store) else open(store)
+    export_store(opened, destination, source=source, where=where, rows=rows)
 
 
 def validate(path: str | os.PathLike[str], *, level: int = 3, progress: Progress | None = None) -> Report:

@@ -83,7 +83,7 @@ def export_store(
     overwrite: bool = False,
 ) -> Path:
     """Write cells as h5ad; see :func:`scformat.export`."""
-    target = Path(destination)
+    target = Path(destination).expanduser()
     if target.exists() and not overwrite:
         raise UsageError("destination-exists", "the destination exists", where=target, hint="choose another")
     if not target.parent.is_dir():
@@ -93,12 +93,16 @@ def export_store(
     if where is not None:
         selected = store.select(where)
         chosen = selected if chosen is None else chosen[np.isin(chosen, selected)]
+    if chosen is not None and len(chosen) == 0:
+        raise InvalidDataError(
+            "no-cells", "no cell is selected", where=store.path, found=where or "an empty list of rows"
+        )
     data = store.to_anndata(chosen) if source is None else source_anndata(store, source, chosen)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     made = Path(name)
     try:
-        data.write_h5ad(made, convert_strings_to_categoricals=False)
+        data.write_h5ad(made, compression="gzip", convert_strings_to_categoricals=False)
         made.chmod(0o644)
         made.replace(target)
     except OSError as error:

@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from scformat.native import decode_chunks
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +38,32 @@ KEPT_BYTES = 128 << 20
 
 Region = tuple[tuple[int, int], ...]
 """Start and stop along each axis."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fetched:
+    """Chunks of one shard as they are stored.
+
+    Attributes
+    ----------
+    key
+        Of the shard.
+    numbers : int64 array, shape (n,)
+        Which chunks of the array these are.
+    data : uint8 array
+        Their bytes, and perhaps some between them.
+    offsets, lengths : int64 arrays, shape (n,)
+        Where each lies in `data`.
+    requests
+        Reads that it took.
+    """
+
+    key: str
+    numbers: NDArray[np.int64]
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    requests: int
 
 
 class Storage:
@@ -163,16 +190,39 @@ class Storage:
         InvalidDataError
             ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
         """
+        out = np.empty((len(numbers), *array.chunk), array.dtype)
+        low = 0
+        for fetched in self.fetch_chunks(array, numbers):
+            high = low + len(fetched.numbers)
+            self.decode_fetched(fetched, out[low:high])
+            low = high
+        return out
+
+    def fetch_chunks(self, array: Array, numbers: NDArray[np.int64]) -> Iterator[Fetched]:
+        """Read chunks as :meth:`read_chunks` does, but leave them as they are stored; one item a shard.
+
+        Raises
+        ------
+        InvalidDataError
+            ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
+        """
         spec = array_spec(array)
-        out = np.empty((len(numbers), *spec.chunk), spec.dtype)
         a_shard = spec.shard[-1] // spec.chunk[-1]
         shards, firsts = np.unique(numbers // a_shard, return_index=True)
         bounds = [*firsts.tolist(), len(numbers)]
         for shard, (low, high) in zip(shards.tolist(), itertools.pairwise(bounds), strict=True):
             grid = (*(0 for _ in spec.shape[:-1]), shard)
             places = self._index(spec, grid).reshape(-1, 2)[numbers[low:high] - shard * a_shard]
-            self._decode_many(spec, grid, numbers[low:high], places, out[low:high])
-        return out
+            yield self._fetch_many(spec, grid, numbers[low:high], places)
+
+    def decode_fetched(self, fetched: Fetched, out: NDArray[Any], *, first: int = 0) -> None:
+        """Decode chunks of one shard, as many as `out` has room for, from the `first` fetched on."""
+        some = slice(first, first + len(out))
+        try:
+            decode_chunks(fetched.data, fetched.offsets[some], fetched.lengths[some], out)
+        except DamagedError as error:
+            number = int(fetched.numbers[first + error.place])
+            raise _damaged(self.at(fetched.key), f"chunk {number}: {error}") from None
 
     def read_kept_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
         """Do as :meth:`read_chunks`, and keep what was decoded for the next reads, the latest :data:`KEPT_BYTES`."""
@@ -187,15 +237,14 @@ class Storage:
                 self._kept.put(key, out[i].copy())
         return out
 
-    def _decode_many(
+    def _fetch_many(
         self,
         spec: ArraySpec,
         grid: tuple[int, ...],
         numbers: NDArray[np.int64],
         places: NDArray[np.uint64],
-        out: NDArray[Any],
-    ) -> None:
-        """Read and decode chunks of one shard; those that lie close together are one read."""
+    ) -> Fetched:
+        """Read chunks of one shard; those that lie close together are one read."""
         key = spec.key(grid)
         absent = places[:, 0] == ABSENT
         if absent.any():
@@ -216,10 +265,10 @@ class Storage:
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(p) for p in pieces], dtype=np.int64)])
         run = np.searchsorted(low, offsets, side="right") - 1
         data = np.frombuffer(b"".join(pieces), np.uint8)
-        try:
-            decode_chunks(data, before[run] + offsets - low[run], lengths, out)
-        except DamagedError as error:
-            raise _damaged(self.at(key), f"chunk {int(numbers[error.place])}: {error}") from None
+        places_in_data = before[run] + offsets - low[run]
+        return Fetched(
+            key=key, numbers=numbers, data=data, offsets=places_in_data, lengths=lengths, requests=len(pieces)
+        )
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         key = spec.key(shard)

@@ -39,7 +39,7 @@ def convert_sources(
 ) -> Path:
     """Convert and publish; see :func:`scformat.convert`."""
     checked = check_options(**options)
-    target = Path(destination)
+    target = Path(destination).expanduser()
     if target.is_symlink():
         target = target.resolve()
     report = progress or _silent

@@ -40,8 +40,10 @@ def merge(columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:
     if kind == "categorical":
         return _categorical(columns, n_cells)
     if kind == "string":
-        values = Strings.concatenate([_texts(c, n) for c, n in zip(columns, n_cells, strict=True)])
-        return Column(kind="string", dtype="string", values=values, mask=_mask(columns, n_cells))
+        pieces = [_texts(c, n) for c, n in zip(columns, n_cells, strict=True)]
+        lost = np.concatenate([gone for _, gone in pieces])
+        values = Strings.concatenate([texts for texts, _ in pieces])
+        return Column(kind="string", dtype="string", values=values, mask=lost if lost.any() else None)
     dtype = _number_type(there, kind)
     parts = [
         np.zeros(n, dtype) if c is None else _array(c).astype(dtype) for c, n in zip(columns, n_cells, strict=True)
@@ -53,6 +55,9 @@ def merge(columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:
             if column is None:
                 part[:] = np.nan
         mask = None
+    elif kind == "float" and mask is not None:
+        # Beside a nullable column the NaN of a plain one means missing too.
+        mask |= np.isnan(np.concatenate(parts))
     return Column(kind=kind, dtype=np.dtype(dtype).name, values=np.concatenate(parts), mask=mask)
 
 
@@ -79,9 +84,10 @@ def column_texts(column: Column) -> list[str | None]:
     else:
         # Python's own numbers: str of a float is its shortest exact notation.
         texts = [str(v) for v in column.values.tolist()]
-    if column.mask is None:
-        return texts
-    return [None if lost else text for text, lost in zip(texts, column.mask.tolist(), strict=True)]
+    lost = np.zeros(len(column), np.bool_) if column.mask is None else column.mask
+    if column.kind == "float":
+        lost = lost | np.isnan(_array(column))
+    return [None if gone else text for text, gone in zip(texts, lost.tolist(), strict=True)]
 
 
 def _common_integer(columns: Sequence[Column]) -> bool:
@@ -129,12 +135,14 @@ def _mask(columns: Sequence[Column | None], n_cells: Sequence[int]) -> NDArray[n
     return np.concatenate(parts)
 
 
-def _texts(column: Column | None, n: int) -> Strings:
+def _texts(column: Column | None, n: int) -> tuple[Strings, NDArray[np.bool_]]:
+    """Return a column as text, and where it has no value."""
     if column is None:
-        return Strings(data=np.empty(0, np.uint8), offsets=np.zeros(n + 1, np.int64))
+        return Strings(data=np.empty(0, np.uint8), offsets=np.zeros(n + 1, np.int64)), np.ones(n, np.bool_)
     if isinstance(column.values, Strings):
-        return column.values
-    return Strings.of(text or "" for text in column_texts(column))
+        return column.values, np.zeros(n, np.bool_) if column.mask is None else column.mask
+    texts = column_texts(column)
+    return Strings.of(text or "" for text in texts), np.array([text is None for text in texts], np.bool_)
 
 
 def _categorical(columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:

@@ -132,10 +132,10 @@ def check_options(
     )
 
 
-def parse_size(text: str | int) -> int:
+def parse_size(text: str | float) -> int:
     """Read a size in bytes: ``1GB``, ``512 MiB``, ``200000000``."""
-    if isinstance(text, int):
-        size = text
+    if not isinstance(text, str):
+        size = int(text)
     else:
         match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?)b?\s*", text.lower())
         if match is None:

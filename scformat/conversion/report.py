@@ -12,6 +12,8 @@ from scformat.manifest import as_json
 if TYPE_CHECKING:
     from scformat.conversion.plan import Plan
 
+SHOWN = 20
+"""Findings that the text lists; a hundred sources have thousands."""
 BYTES_AN_ENTRY = 1.1
 """Typical size of an entry on disk, for the estimate alone."""
 
@@ -113,7 +115,9 @@ class ConversionPlan:
         if d["splits"] is not None:
             cells = ", ".join(f"{name} {n:,}" for name, n in d["splits"]["cells"].items())
             lines.append(f"splits by {', '.join(d['splits']['by']) or 'cell'}: {cells}")
-        lines += [finding_line(f) for f in d["findings"]]
+        lines += [finding_line(f) for f in d["findings"][:SHOWN]]
+        if len(d["findings"]) > SHOWN:
+            lines.append(f"note: {len(d['findings']) - SHOWN:,} more, all in --json and in the store")
         lines += [f"skipped {s['path']}: {s['message']}" for s in d["skipped"]]
         return lines
 

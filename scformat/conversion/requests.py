@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,13 +51,11 @@ def gather(sources: Any, table: str | Path | None) -> list[Request]:
         if sources:
             raise UsageError("conflicting-options", "both sources and a table of sources", hint="leave one of them out")
         return _read_table(Path(table))
-    if (
-        not isinstance(sources, (str, Path))
-        and hasattr(sources, "__len__")
-        and not hasattr(sources, "obs")
-        and not len(sources)
-    ):
-        raise UsageError("no-sources", "no source is given", expected="at least one file, pattern or AnnData object")
+    if isinstance(sources, Iterable) and not isinstance(sources, str) and not hasattr(sources, "obs"):
+        sources = list(sources)
+        if not sources:
+            wanted = "at least one file, pattern or AnnData object"
+            raise UsageError("no-sources", "no source is given", expected=wanted)
     return [Request(source=item.source, name=item.name) for item in expand(sources)]
 
 

@@ -59,8 +59,9 @@ class Surveyed:
 
 
 def open_all(requests: Sequence[Request], options: Options) -> tuple[list[tuple[Request, Source]], list[Skipped]]:
-    """Open every source, so that a bad header is known before anything is read or written."""
+    """Open every source, so that all bad headers are known at once, before anything is read or written."""
     opened, skipped = [], []
+    errors: list[ScformatError] = []
     for request in requests:
         try:
             source = open_source(request.source, name=request.name)
@@ -68,7 +69,19 @@ def open_all(requests: Sequence[Request], options: Options) -> tuple[list[tuple[
             source.matrices()
         except ScformatError as error:
             opened = [pair for pair in opened if pair[0] is not request]
-            skipped.append(_skip(str(request.source), error, options))
+            errors.append(error)
+            skipped.append(_skipped(str(request.source), error))
+    if errors and options.on_bad == "stop":
+        for _, source in opened:
+            source.close()
+        if len(errors) == 1:
+            raise errors[0]
+        raise InvalidDataError(
+            errors[0].code,
+            f"{len(errors)} of {len(requests)} sources cannot be read",
+            found=", ".join(str(error) for error in errors[:5]) + (", ..." if len(errors) > 5 else ""),
+            hint="mend them, or leave them out (--on-bad skip)",
+        )
     if not opened:
         raise InvalidDataError(
             "no-sources", "no source could be read", found=f"{len(skipped)} skipped: {skipped[0].message}"
@@ -101,7 +114,9 @@ def survey(
             found = _find_counts(source, request.settings, options, references, pool, scratch, advance)
             surveyed.append(Surveyed(source=source, request=request, digest=digests[source.name].result(), **found))
         except ScformatError as error:
-            skipped.append(_skip(source.path or source.name, error, options))
+            if options.on_bad == "stop":
+                raise
+            skipped.append(_skipped(source.path or source.name, error))
     if not surveyed:
         raise InvalidDataError(
             "no-sources", "no source has counts", found=f"{len(skipped)} skipped: {skipped[0].message}"
@@ -167,9 +182,7 @@ def _find_counts(
     )
 
 
-def _skip(path: str, error: ScformatError, options: Options) -> Skipped:
-    if options.on_bad == "stop":
-        raise error
+def _skipped(path: str, error: ScformatError) -> Skipped:
     # What a store says must not depend on where its sources lie.
     return Skipped(path=Path(path).name, code=error.code, message=str(error).replace(path, Path(path).name))
 

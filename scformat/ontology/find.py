@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
-from scformat.errors import unknown_name
+from scformat.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from scformat.ontology.graph import TermGraph
@@ -27,4 +28,11 @@ def node_of(graph: TermGraph, text: str) -> int:
     for found in (exact, folded):
         if len(found) == 1:
             return found[0]
-    raise unknown_name("ontology term", text, [*graph.names, *graph.ids])
+    near = difflib.get_close_matches(wanted, [*graph.names, *graph.ids], n=3, cutoff=0.5)
+    raise UnknownNameError(
+        "unknown-ontology-term",
+        f"no cell is at or below an ontology term {text!r}",
+        hint=f"terms that cells have: {', '.join(map(repr, near))}"
+        if near
+        else "see store.labels[NAME].ontology.terms",
+    )

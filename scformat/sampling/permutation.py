@@ -47,9 +47,7 @@ def image(k: np.uint64, n: np.uint64, seed: np.uint64, domain: np.uint64, i: np.
 
 
 @kernel
-def shuffle_small(
-    out: NDArray[np.uint64], seed: np.uint64, domain: np.uint64, i: np.uint64, j: np.uint64
-) -> None:
+def shuffle_small(out: NDArray[np.uint64], seed: np.uint64, domain: np.uint64, i: np.uint64, j: np.uint64) -> None:
     """Write all images of the permutation of n = ``len(out)``, at most 256, as :func:`scformat.random.shuffle`."""
     for k in range(len(out)):
         out[k] = k

@@ -141,8 +141,5 @@ class State:
 
 def _is_piece(piece: Any) -> bool:
     return (
-        isinstance(piece, list | tuple)
-        and len(piece) == 2
-        and type(piece[0]) is int
-        and type(piece[1]) in (int, float)
+        isinstance(piece, list | tuple) and len(piece) == 2 and type(piece[0]) is int and type(piece[1]) in (int, float)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class Table:
         """
         strata = self.strata
         total = hashlib.sha256(f"scformat table 1\ncells {self.cells_digest or '-'}\n".encode())
-        arrays = {
+        arrays: dict[str, NDArray[Any] | None] = {
             "counts": self.counts,
             "masses": self.masses,
             "threshold": self.alias.threshold,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,13 +39,19 @@ FIELDS = ("source", "source_row", *FIGURES, "split")
 
 def open_store(path: str | os.PathLike[str]) -> Store:
     """Open a store; see :func:`scformat.open`."""
-    storage = Storage(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise UsageError(
+            "bad-path", "not the place of a store", expected="a path or an address", found=type(path).__name__
+        )
+    text = os.fspath(path)
+    storage = Storage(os.path.expanduser(text) if text.startswith("~") else text)  # noqa: PTH111 (addresses too)
     data = storage.read(MANIFEST_KEY)
     if data is None:
-        raise StorageError(
-            "no-store", "there is no store", where=os.fspath(path), hint="make one with: scformat convert SRC... DST"
-        )
-    return Store(storage, decode_root(data, where=os.fspath(path)))
+        is_file = "://" not in text and Path(storage.url).is_file()
+        found = "a file; a store is a directory" if is_file else None
+        hint = "make one with: scformat convert SRC... DST"
+        raise StorageError("no-store", "there is no store", where=text, found=found, hint=hint)
+    return Store(storage, decode_root(data, where=text))
 
 
 class Store:
@@ -70,6 +77,14 @@ class Store:
 
     def __repr__(self) -> str:
         return f"<scformat store {self.path}: {self.n_cells:,} cells x {self.n_genes:,} genes>"
+
+    def __len__(self) -> int:
+        return self.n_cells
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells, genes."""
+        return self.n_cells, self.n_genes
 
     @property
     def path(self) -> str:
@@ -144,9 +159,8 @@ class Store:
         for part, some in self._by_part(wanted):
             shard_rows = self._shard_rows(part)
             pieces.append((some, read_rows(self._storage, part, shard_rows, wanted[some] - part.start, self.n_genes)))
-        return Cells(
-            wanted, self.field("source", wanted), _joined(pieces, len(wanted)), self.sources_view, self.n_genes
-        )
+        counts = _joined(pieces, len(wanted))
+        return Cells(wanted, lambda: self.field("source", wanted), counts, self.sources_view, self.n_genes)
 
     def obs(self, columns: Sequence[str] | None = None, rows: ArrayLike | None = None) -> pd.DataFrame:
         """Return obs columns as a table indexed by barcode.
@@ -226,7 +240,10 @@ class Store:
         wanted = np.asarray(rows)
         if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
             raise UsageError(
-                "bad-rows", "rows are not whole numbers in one dimension", found=f"{wanted.dtype}, shape {wanted.shape}"
+                "bad-rows",
+                "rows are not whole numbers in one dimension",
+                expected="for example [3], range(0, 5) or np.flatnonzero(mask)",
+                found=f"{wanted.dtype}, shape {wanted.shape}",
             )
         if wanted.size and (int(wanted.min()) < 0 or int(wanted.max()) >= self.n_cells):
             bad = wanted[(wanted < 0) | (wanted >= self.n_cells)][0]
@@ -293,7 +310,8 @@ class Store:
 
     def column_names(self) -> list[str]:
         """Every name that :meth:`obs` and :meth:`select` know."""
-        return list(dict.fromkeys([*self._default_columns(), *FIELDS]))
+        fields = [name for name in FIELDS if name != "split" or self.manifest.splits is not None]
+        return list(dict.fromkeys([*self._default_columns(), *fields]))
 
     def _series(self, name: str, rows: NDArray[np.int64]) -> pd.Series[Any]:
         if any(c.name == name for c in self.manifest.obs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from scformat.errors import InvalidDataError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import scipy.sparse
     from numpy.typing import DTypeLike, NDArray
 
@@ -23,17 +26,20 @@ class Cells:
     ----------
     rows : int64 array, shape (n,)
         The rows that were asked for.
-    source : int32 array, shape (n,)
-        Number of each cell's source.
     n_genes
         Size of the gene index.
     """
 
     def __init__(
-        self, rows: NDArray[np.int64], source: NDArray[np.int32], counts: Decoded, sources: Sources, n_genes: int
+        self,
+        rows: NDArray[np.int64],
+        read_source: Callable[[], NDArray[np.int32]],
+        counts: Decoded,
+        sources: Sources,
+        n_genes: int,
     ) -> None:
         self.rows = rows
-        self.source = source
+        self._read_source = read_source
         self.n_genes = n_genes
         self._counts = counts
         self._sources = sources
@@ -43,6 +49,11 @@ class Cells:
 
     def __repr__(self) -> str:
         return f"<{len(self):,} cells x {self.n_genes:,} genes, {len(self._counts.data):,} non-zeros>"
+
+    @cached_property
+    def source(self) -> NDArray[np.int32]:
+        """Number of each cell's source; int32, shape (n,)."""
+        return self._read_source()
 
     def csr(self, dtype: DTypeLike = np.float32) -> scipy.sparse.csr_matrix:
         """Return the counts as a CSR matrix.

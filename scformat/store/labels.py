@@ -134,6 +134,9 @@ class Label:
 class Labels(Mapping[str, Label]):
     """The labels of a store by name, in its order."""
 
+    def __repr__(self) -> str:
+        return f"<labels {', '.join(self._labels) or '(none)'}>"
+
     def __init__(self, labels: dict[str, Label]) -> None:
         self._labels = labels
 

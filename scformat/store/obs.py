@@ -104,7 +104,8 @@ def parse_category(text: str, dtype: str) -> Any:
 
 def _cast(values: NDArray[Any], mask: NDArray[np.bool_], dtype: str) -> NDArray[Any]:
     """Values in the type a source had; what stands where a value is missing (NaN) need not fit it."""
-    return np.where(mask, values.dtype.type(0), values).astype(dtype)
+    absent = values.dtype.type(np.nan if np.dtype(dtype).kind == "f" else 0)
+    return np.where(mask, absent, values).astype(dtype)
 
 
 def _from_numbers(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> pd.Series[Any]:
@@ -136,7 +137,8 @@ def _from_text(strings: Strings, mask: NDArray[np.bool_], restore: SourceColumn 
         return pd.Series(
             pd.Categorical(values, _categories(restore.categories or (), restore), ordered=restore.ordered)
         )
-    numbers = [parse_category("0" if lost else t, restore.dtype) for t, lost in zip(texts, mask, strict=True)]
+    absent = "nan" if restore.kind == "float" and not restore.nullable else "0"
+    numbers = [parse_category(absent if lost else t, restore.dtype) for t, lost in zip(texts, mask, strict=True)]
     return _from_numbers(np.array(numbers, restore.dtype), mask if restore.nullable else None)
 
 

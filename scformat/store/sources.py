@@ -94,15 +94,17 @@ class Sources:
             out[i, : part.n_genes] = self._storage.read_array(part.measured, np.s_[local]) != 0
         return out
 
-    def statistics(self, number: int) -> pd.DataFrame:
+    def statistics(self, source: str | int) -> pd.DataFrame:
         """Return cells, sum, sum of squares and lower median of the non-zero counts of each gene of a source.
+
+        `source` is a name or a number.
 
         One row a gene of the index; a gene that the source did not measure has zeros. -3 stands for a sum of
         squares beyond 2^53.
         """
         import pandas as pd
 
-        part, local = self._part_of(number)
+        part, local = self._part_of(self.number(source) if isinstance(source, str) else source)
         values = np.zeros((len(STATISTICS), self._n_genes), np.int64)
         values[:, : part.n_genes] = self._storage.read_array(part.stats, np.s_[:, local])
         return pd.DataFrame(values.T, columns=list(STATISTICS))

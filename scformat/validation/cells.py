@@ -94,7 +94,7 @@ class CellCheck:
         self._seen: dict[int, NDArray[np.uint64]] = {}
         self._complete = True
         records = facts.records
-        known = len(records) == part.sources.n and all(r is not None for r in records)
+        known = all(r is not None for r in records)
         digests = [r.sha256 for r in records if r is not None]
         self._order = OrderCheck(part, digests, manifest.seed, self._findings) if known else None
         self._rows_of = np.array([_ROWS if r is None else min(r.n_rows, _ROWS) for r in records] or [0], np.int64)

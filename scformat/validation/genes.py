@@ -33,11 +33,13 @@ class GeneFacts:
     Attributes
     ----------
     taxa : int64 array, shape (n,)
+    resolved : uint8 array, shape (n,), or None
     keys : uint64 array, shape (n,)
         Content key of each gene.
     """
 
     taxa: NDArray[np.int64]
+    resolved: NDArray[np.uint8] | None
     keys: NDArray[np.uint64]
 
 
@@ -48,7 +50,7 @@ def check_genes(files: Files, genes: Genes, findings: Findings) -> GeneFacts | N
     read_strings(files, genes.biotype)
     taxa = files.whole(genes.taxon)
     by_id = files.whole(genes.by_id)
-    check_flags(files, genes.resolved, "GEN-5", findings)
+    resolved = check_flags(files, genes.resolved, "GEN-5", findings)
     if symbols is not None and b"" in symbols:
         findings.add("GEN-6", f"{genes.symbol.bytes.path}, gene {symbols.index(b'')}", "a gene without a symbol")
     if taxa is not None:
@@ -69,7 +71,7 @@ def check_genes(files: Files, genes: Genes, findings: Findings) -> GeneFacts | N
             where = f"{ROOT}:scformat/genes/{name}"
             findings.add(requirement, where, "not the digest of the genes", expected=actual, found=stated)
     keys = [int.from_bytes(hashlib.sha256(line[:-1]).digest()[:8], "little") for line in lines]
-    return GeneFacts(taxa=taxa.astype(np.int64), keys=np.array(keys, np.uint64))
+    return GeneFacts(taxa=taxa.astype(np.int64), resolved=resolved, keys=np.array(keys, np.uint64))
 
 
 def _check_taxa(genes: Genes, taxa: NDArray[np.int32], findings: Findings) -> None:

@@ -80,7 +80,7 @@ def check_sources(files: Files, sources: PartSources, genes: GeneFacts | None, m
             merged[s] = len(held) < len(kept)
             if measured is not None:
                 _check_measured(sources, s, held, measured[s], findings)
-            record = records[s] if s < len(records) else None
+            record = records[s]
             if record is not None:
                 where = f"{sources.records.bytes.path}, source {sources.first + s}"
                 _check_columns(record, columns, held, genes, where, findings)
@@ -101,7 +101,9 @@ def _check_records(files: Files, sources: PartSources, manifest: Manifest) -> li
     texts = read_strings(files, sources.records)
     records: list[SourceRecord | None] = []
     columns = {c.name for c in manifest.obs}
-    for s, text in enumerate(texts or []):
+    if texts is None:
+        return [None] * sources.n
+    for s, text in enumerate(texts):
         where = f"{path}, source {sources.first + s}"
         record = None
         try:
@@ -185,6 +187,11 @@ def _check_columns(
         findings.add("SRC-11", where, "wrong n_merged", expected=n_merged, found=record.n_merged)
     if genes is None:
         return
+    if genes.resolved is not None:
+        n_resolved = int((genes.resolved[columns[columns >= 0]] == 1).sum())
+        if not n_resolved <= record.n_resolved <= n_resolved + n_left_out:
+            text = "n_resolved is not the number of columns whose gene is resolved"
+            findings.add("SRC-11", where, text, expected=n_resolved, found=record.n_resolved)
     taxa = set(np.unique(genes.taxa[held]).tolist())
     stated = set(record.organisms)
     if not taxa <= stated or (n_left_out == 0 and taxa != stated):
@@ -214,7 +221,7 @@ def check_stats(sources: PartSources, facts: SourceFacts, figures: list[NDArray[
                 text = f"cells have counts of a gene that their source did not measure{several(len(unmeasured))}"
                 where = f"{sources.measured.path}, source {sources.first + s}, gene {unmeasured[0]}"
                 findings.add("SRC-7", where, text)
-        record = facts.records[s] if s < len(facts.records) else None
+        record = facts.records[s]
         if record is not None:
             where = f"{sources.records.bytes.path}, source {sources.first + s}"
             for name, figure in (("n_nonzero", CELLS), ("total", SUM)):

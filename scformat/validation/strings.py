@@ -98,7 +98,7 @@ def _fit(files: Files, path: str, offsets: NDArray[np.int64], start: int, n: int
 def _check_utf8(files: Files, path: str, first: int, offsets: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
     begins = offsets[:-1][offsets[:-1] < len(data)]
     inside = np.flatnonzero((data[begins] & 0xC0) == 0x80)
-    bad = int(begins[inside[0]]) if len(inside) else None
+    bad = max(int(begins[inside[0]]) - 1, 0) if len(inside) else None
     try:
         data.tobytes().decode()
     except UnicodeDecodeError as error:

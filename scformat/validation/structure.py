@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from scformat.validation.report import Findings
 
 _TOLERANCE = 1e-9
-_KINDS = {"integer": "iu", "float": "f", "boolean": "b"}
+_KINDS = {"integer": "iu", "float": "f", "boolean": "b", "string": "", "categorical": "iufb"}
+"""numpy's kinds that the type of a column may be of; ``string`` is a type of its own for the last two."""
 
 
 def check_structure(manifest: Manifest, findings: Findings) -> None:
@@ -109,8 +110,8 @@ def _check_column(manifest: Manifest, column: ObsColumn, findings: Findings) -> 
         findings.add("CEL-20", where, "there is no such label", found=repr(column.label))
     if column.categories is not None:
         Expect(findings, "CEL-19").strings(column.categories, None)
-    kinds = _KINDS.get(column.kind)
-    if kinds is not None and not _is_dtype(column.dtype, kinds):
+    is_text = column.dtype == "string" and column.kind in {"string", "categorical"}
+    if not is_text and not _is_dtype(column.dtype, _KINDS[column.kind]):
         findings.add("MAN-1", where, f"no type of a column of kind {column.kind}", found=repr(column.dtype))
 
 

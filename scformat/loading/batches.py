@@ -1,0 +1,209 @@
+"""Batches as numpy arrays, made of the cells that are held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from scformat.errors import InvalidDataError
+from scformat.jit import kernel
+from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
+from scformat.loading.kernels import scatter_plain
+from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from scformat.loading.transforms import Recipe, TokenSpec
+    from scformat.loading.window import Held
+
+Output = Literal["dense", "csr", "tokens"]
+OUTPUTS = ("dense", "csr", "tokens")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assembly:
+    """How batches are made.
+
+    Attributes
+    ----------
+    output
+        ``dense``, ``csr`` or ``tokens``.
+    n_columns
+        Genes of a batch.
+    column_of_gene : int32 array, shape (n_genes,), or None
+        Column of each gene of the store, -1 left out; None: all genes in their order.
+    recipe
+        Transforms.
+    seed
+        Of the stream.
+    tokens
+        For ``tokens``.
+    measured : bool array, shape (n_sources, n_columns), or None
+        For tokens with zero genes.
+    """
+
+    output: Output
+    n_genes: int
+    n_columns: int
+    column_of_gene: NDArray[np.int32] | None
+    recipe: Recipe
+    seed: int
+    tokens: TokenSpec | None = None
+    measured: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrays:
+    """One batch.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n,)
+    positions : uint64 array, shape (n,)
+        Of the draws.
+    source : int32 array, shape (n,)
+    total : int64 array, shape (n,)
+    labels : int64 array, shape (n_labels, n)
+    dense : float32 array, shape (n, n_columns), or None
+    csr : (offsets int64 (n + 1,), columns int64 (nnz,), values float32 (nnz,)), or None
+    tokens : (gene ids int64 (n, max_len), values float32 (n, max_len), padding bool (n, max_len)), or None
+    """
+
+    rows: NDArray[np.int64]
+    positions: NDArray[np.uint64]
+    source: NDArray[np.int32]
+    total: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    dense: NDArray[np.float32] | None = None
+    csr: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] | None = None
+    tokens: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]] | None = None
+
+
+def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64], how: Assembly) -> Arrays:
+    """Make a batch of rows, all of them held.
+
+    Raises
+    ------
+    InvalidDataError
+        ``too-many-molecules``: a cell that cannot be thinned. ``too-many-tokens``.
+    """
+    at = held.places(rows)
+    starts, stops, total = held.starts[at], held.stops[at], held.total[at]
+    mapping = np.empty(0, np.int32) if how.column_of_gene is None else how.column_of_gene
+    cells = (held.words, starts, stops, total, positions, np.uint64(how.seed))
+    ops = (how.recipe.codes, how.recipe.arguments, mapping, np.int64(how.n_genes))
+    dense = csr = tokens = None
+    fault, bad = 0, 0
+    if how.output == "dense":
+        dense = np.zeros((len(rows), how.n_columns), np.float32)
+        if len(ops[0]) == 0 and how.column_of_gene is None:
+            scatter_plain(held.words, starts, stops, dense)
+        else:
+            fault, bad = _dense(*cells, *ops, dense)
+    elif how.output == "csr":
+        room = int(held.n_values[at].sum())
+        offsets, columns = np.empty(len(rows) + 1, np.int64), np.empty(room, np.int64)
+        values = np.empty(room, np.float32)
+        chosen = mapping[mapping >= 0]
+        fault, bad = _csr(*cells, *ops, bool((np.diff(chosen) < 0).any()), offsets, columns, values)
+        n = int(offsets[-1]) if not fault else 0
+        csr = (offsets, columns, values) if n == room else (offsets, columns[:n].copy(), values[:n].copy())
+    else:
+        assert how.tokens is not None  # a loader of tokens has one
+        spec = how.tokens
+        shape = (len(rows), spec.max_len)
+        tokens = np.empty(shape, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
+        tokens[0][:] = how.n_columns if spec.pad_id is None else spec.pad_id
+        measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
+        kind = np.int64(("top", "random", "all").index(spec.how))
+        fault, bad = tokenize(
+            *cells, *ops, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens
+        )
+    if fault == TOO_MANY_TOKENS:
+        assert how.tokens is not None
+        raise InvalidDataError(
+            "too-many-tokens", "a cell has more genes than a sequence has room for", where=f"cell {int(rows[bad])}",
+            expected=f"at most {how.tokens.max_len}", hint="use how='top' or 'random', or a larger max_len",
+        )  # fmt: skip
+    if fault:
+        raise InvalidDataError(
+            "too-many-molecules", "a cell has too many molecules to be thinned", where=f"cell {int(rows[bad])}",
+            expected="less than 2^26",
+        )  # fmt: skip
+    return Arrays(
+        rows=rows,
+        positions=positions,
+        source=held.source[at],
+        total=total,
+        labels=held.labels[:, at].astype(np.int64),
+        dense=dense,
+        csr=csr,
+        tokens=tokens,
+    )
+
+
+@kernel
+def _dense(
+    words: NDArray[np.uint16],
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    total: NDArray[np.int64],
+    positions: NDArray[np.uint64],
+    seed: np.uint64,
+    codes: NDArray[np.int64],
+    arguments: NDArray[np.float64],
+    column_of_gene: NDArray[np.int32],
+    n_genes: int,
+    out: NDArray[np.float32],
+) -> tuple[int, int]:
+    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
+    for row in range(len(starts)):
+        place = (starts[row], stops[row], total[row], seed, positions[row])
+        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values)
+        if n < 0:
+            return TOO_MANY_MOLECULES, row
+        for k in range(n):
+            out[row, columns[k]] = values[k]
+    return 0, 0
+
+
+@kernel
+def _csr(
+    words: NDArray[np.uint16],
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    total: NDArray[np.int64],
+    positions: NDArray[np.uint64],
+    seed: np.uint64,
+    codes: NDArray[np.int64],
+    arguments: NDArray[np.float64],
+    column_of_gene: NDArray[np.int32],
+    n_genes: int,
+    unsorted: bool,  # noqa: FBT001
+    out_offsets: NDArray[np.int64],
+    out_columns: NDArray[np.int64],
+    out_values: NDArray[np.float32],
+) -> tuple[int, int]:
+    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
+    out_offsets[0] = 0
+    at = 0
+    for row in range(len(starts)):
+        place = (starts[row], stops[row], total[row], seed, positions[row])
+        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values)
+        if n < 0:
+            return TOO_MANY_MOLECULES, row
+        if unsorted:
+            order = np.argsort(columns[:n])
+            for k in range(n):
+                out_columns[at + k] = columns[order[k]]
+                out_values[at + k] = values[order[k]]
+        else:
+            for k in range(n):
+                out_columns[at + k] = columns[k]
+                out_values[at + k] = values[k]
+        at += n
+        out_offsets[row + 1] = at
+    return 0, 0

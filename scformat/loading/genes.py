@@ -1,0 +1,138 @@
+"""The genes of a batch: which genes of the store, in which order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scformat.errors import StorageError, UsageError, unknown_name
+from scformat.genes.organisms import organism_taxon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from scformat.store import Store
+
+PROTEIN_CODING = "protein_coding"
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """The genes of a batch.
+
+    Attributes
+    ----------
+    table
+        One row a column of a batch, indexed by gene id: ``symbol``, ``taxon``, ``biotype``, and ``found``, whether
+        the store has the gene at all.
+    gene : int64 array, shape (n,)
+        Place in the gene index of the store, -1 for a gene it does not have.
+    store
+    whole
+        All genes of the store in its order.
+    """
+
+    table: pd.DataFrame
+    gene: NDArray[np.int64]
+    store: Store
+    whole: bool
+
+    def __len__(self) -> int:
+        return len(self.gene)
+
+    def column_of_gene(self) -> NDArray[np.int32] | None:
+        """Return the column of each gene of the store, -1 for those left out; None for all of them in their order."""
+        if self.whole:
+            return None
+        out = np.full(self.store.n_genes, -1, np.int32)
+        held = self.gene >= 0
+        out[self.gene[held]] = np.flatnonzero(held)
+        return out
+
+    @cached_property
+    def measured(self) -> NDArray[np.bool_]:
+        """Which columns each source measured; bool, shape (n_sources, n)."""
+        view = self.store.sources_view
+        everything = view.measured(np.arange(len(view.records)))
+        return everything if self.whole else everything[:, self.gene] & (self.gene >= 0)
+
+
+def choose_genes(
+    store: Store, genes: Sequence[str] | str | os.PathLike[str] | None = None, *, organism: str | None = None
+) -> Columns:
+    """Choose the genes of batches.
+
+    Parameters
+    ----------
+    genes
+        Ids in the order wanted; a file with one id a line (the first of its columns); ``protein_coding``; None: all.
+        Ids that the store does not have are kept, and are zero in every cell.
+    organism
+        Genes of this organism alone.
+
+    Raises
+    ------
+    UsageError
+        ``repeated-gene``, ``empty-gene-list``, ``no-such-genes``: not one of them is in the store.
+    UnknownNameError
+        ``unknown-gene-list``: neither ``protein_coding`` nor a file.
+    """
+    frame = store.genes
+    wanted = _wanted(genes)
+    if wanted is None and organism is None and genes is None:
+        return Columns(frame.drop(columns="resolved").assign(found=True), np.arange(len(frame)), store, whole=True)
+    allowed = np.ones(len(frame), np.bool_)
+    if organism is not None:
+        allowed &= (frame["taxon"] == organism_taxon(organism)).to_numpy()
+    if wanted is None:
+        if genes is not None:
+            allowed &= (frame["biotype"] == PROTEIN_CODING).to_numpy()
+        places = np.flatnonzero(allowed)
+        table = frame.iloc[places]
+        if not len(places):
+            raise UsageError("no-such-genes", "the store has no such genes", where=store.path, found=genes or organism)
+        return Columns(table.drop(columns="resolved").assign(found=True), places, store, whole=False)
+    place_of = {name: i for i, name in zip(np.flatnonzero(allowed).tolist(), frame.index[allowed], strict=True)}
+    gene = np.array([place_of.get(name, -1) for name in wanted], np.int64)
+    if not (gene >= 0).any():
+        near = unknown_name("gene", wanted[0], frame.index[allowed], where=store.path)
+        raise UsageError("no-such-genes", "the store has none of these genes", where=store.path, found=wanted[0],
+                         hint=near.hint)  # fmt: skip
+    table = frame.drop(columns="resolved").iloc[np.maximum(gene, 0)].set_axis(wanted, axis=0).rename_axis("id")
+    absent = gene < 0
+    table.loc[absent, ["symbol", "biotype"]] = ""
+    table.loc[absent, "taxon"] = 0
+    return Columns(table.assign(found=~absent), gene, store, whole=False)
+
+
+def _wanted(genes: Sequence[str] | str | os.PathLike[str] | None) -> list[str] | None:
+    """Return the ids that are listed, None where no list is given."""
+    if genes is None or genes == PROTEIN_CODING:
+        return None
+    if isinstance(genes, str | os.PathLike):
+        path = Path(genes)
+        if not path.is_file():
+            if isinstance(genes, str):
+                raise unknown_name("gene list", genes, [PROTEIN_CODING])
+            raise StorageError("not-found", "there is no such file", where=path)
+        lines = path.read_text().splitlines()
+        ids = [line.split("\t")[0].strip() for line in lines]
+        ids = [text for text in ids if text and not text.startswith("#")]
+    else:
+        ids = list(genes)
+    if not ids:
+        raise UsageError("empty-gene-list", "the gene list is empty", hint="name one gene a line")
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            raise UsageError("repeated-gene", "a gene is listed twice", found=repr(name))
+        seen.add(name)
+    return ids

@@ -1,0 +1,199 @@
+"""Rows held small in memory, and batches made of them: kernels without the GIL.
+
+A packed row is a list of 16-bit words, one for each gene with a count: the gap to the gene before it (from 0) in
+the low byte and the count in the high one. What does not fit begins with a word whose count is 0: with a gap of 1
+there follow the gap and the count in a word each; with a gap of 2, two words of the gap and four of the count, the
+lowest first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
+from scformat.jit import kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WORDS_AN_ENTRY: Final = 4
+"""More than any packed row takes: three words for one entry, seven for two or more."""
+
+_SHORT, _LONG = np.uint16(1), np.uint16(2)
+
+
+@kernel
+def _put(out: NDArray[np.uint16], at: int, gap: int, count: int) -> int:
+    """Pack one gene; return where the next one goes."""
+    if gap < 256 and count < 256:
+        out[at] = np.uint16(gap | (count << 8))
+        return at + 1
+    if gap < 65536 and count < 65536:
+        out[at] = _SHORT
+        out[at + 1] = np.uint16(gap)
+        out[at + 2] = np.uint16(count)
+        return at + 3
+    out[at] = _LONG
+    for k in range(2):
+        out[at + 1 + k] = np.uint16((gap >> (16 * k)) & 65535)
+    for k in range(4):
+        out[at + 3 + k] = np.uint16((count >> (16 * k)) & 65535)
+    return at + 7
+
+
+@kernel
+def pack_rows(
+    chunks: NDArray[np.uint16],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    n_genes: int,
+    out: NDArray[np.uint16],
+    offsets: NDArray[np.int64],
+    n_values: NDArray[np.int32],
+) -> tuple[int, int]:
+    """Pack rows of entries.
+
+    Parameters
+    ----------
+    chunks : uint16 array, shape (n_chunks, 2, chunk)
+    starts, ends : int64 arrays, shape (n_rows,)
+        Where each row lies in the chunks laid end to end.
+    n_genes
+        Size of the gene index.
+    out : uint16 array
+        Out; room for :data:`WORDS_AN_ENTRY` words an entry.
+    offsets : int64 array, shape (n_rows + 1,)
+        Out: where each row lies in `out`.
+    n_values : int32 array, shape (n_rows,)
+        Out: genes with a count in each row.
+
+    Returns
+    -------
+    tuple of int
+        (fault, row) as :func:`scformat.entries.decode_rows`.
+    """
+    at = 0
+    offsets[0] = 0
+    size = chunks.shape[2]
+    for row in range(len(starts)):
+        chunk = starts[row] // size
+        p = starts[row] - chunk * size - 1
+        gene = np.int64(0)
+        before = np.int64(0)
+        gene_held = np.int64(-1)
+        held = np.int64(0)
+        n = 0
+        for _ in range(ends[row] - starts[row]):
+            p += 1
+            if p == size:
+                p = 0
+                chunk += 1
+            delta = np.int64(chunks[chunk, 0, p])
+            count = np.int64(chunks[chunk, 1, p])
+            gene += delta
+            if count == 0:
+                if delta != 65535:
+                    return BAD_ZERO, row
+                continue
+            if delta == 65535:
+                return (LOST if count == 65535 else BAD_DELTA), row
+            if gene >= n_genes:
+                return BAD_GENE, row
+            if gene == gene_held:
+                held += count
+                if held > 9007199254740991:
+                    return BAD_VALUE, row
+                continue
+            if held > 0:
+                at = _put(out, at, gene_held - before, held)
+                before = gene_held
+                n += 1
+            gene_held = gene
+            held = count
+        if gene >= n_genes and ends[row] > starts[row]:
+            return BAD_GENE, row
+        if held > 0:
+            at = _put(out, at, gene_held - before, held)
+            n += 1
+        offsets[row + 1] = at
+        n_values[row] = n
+    return OK, 0
+
+
+@kernel
+def expand_row(
+    words: NDArray[np.uint16], start: int, stop: int, genes: NDArray[np.int32], values: NDArray[np.float32]
+) -> int:
+    """Unpack one row; return its number of genes. Counts above 2^24 become the nearest float32."""
+    n = 0
+    gene = np.int64(0)
+    at = start
+    while at < stop:
+        word = words[at]
+        count = np.int64(word >> 8)
+        if count > 0:
+            gene += np.int64(word & 255)
+            at += 1
+        elif word == _SHORT:
+            gene += np.int64(words[at + 1])
+            count = np.int64(words[at + 2])
+            at += 3
+        else:
+            gene += np.int64(words[at + 1]) | (np.int64(words[at + 2]) << 16)
+            for k in range(4):
+                count |= np.int64(words[at + 3 + k]) << (16 * k)
+            at += 7
+        genes[n] = gene
+        values[n] = count
+        n += 1
+    return n
+
+
+@kernel
+def scatter_plain(
+    words: NDArray[np.uint16], starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.float32]
+) -> None:
+    """Write the counts of rows into a zeroed dense array of every gene, shape (n, n_genes)."""
+    for row in range(len(starts)):
+        gene = np.int64(0)
+        at = starts[row]
+        stop = stops[row]
+        while at < stop:
+            word = words[at]
+            if word >> 8:
+                gene += np.int64(word & 255)
+                out[row, gene] = np.float32(word >> 8)
+                at += 1
+            elif word == _SHORT:
+                gene += np.int64(words[at + 1])
+                out[row, gene] = np.float32(words[at + 2])
+                at += 3
+            else:
+                gene += np.int64(words[at + 1]) | (np.int64(words[at + 2]) << 16)
+                count = np.int64(0)
+                for k in range(4):
+                    count |= np.int64(words[at + 3 + k]) << (16 * k)
+                out[row, gene] = np.float32(count)
+                at += 7
+
+
+@kernel
+def sum_row(words: NDArray[np.uint16], start: int, stop: int) -> int:
+    """Sum the counts of one row."""
+    total = np.int64(0)
+    at = start
+    while at < stop:
+        word = words[at]
+        if word >> 8:
+            total += np.int64(word >> 8)
+            at += 1
+        elif word == _SHORT:
+            total += np.int64(words[at + 2])
+            at += 3
+        else:
+            for k in range(4):
+                total += np.int64(words[at + 3 + k]) << (16 * k)
+            at += 7
+    return total

@@ -1,0 +1,87 @@
+"""The records of the cells of a window: where their entries lie, sources, totals and labels, read together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scformat.errors import InvalidDataError
+from scformat.layout import RECORD_FIELDS
+from scformat.store.fetch import read_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from scformat.manifest import Part
+    from scformat.storage import Storage
+
+_ROW_END, _SOURCE, _TOTAL = (RECORD_FIELDS.index(name) for name in ("row_end", "source", "total_counts"))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Records:
+    """What the records of some cells of a part say.
+
+    Attributes
+    ----------
+    starts, stops : int64 arrays, shape (n,)
+        Where the entries of each cell begin and end, counted over the whole entries array.
+    source : int32 array, shape (n,)
+    total : int64 array, shape (n,)
+        Sum over all columns of the cell's source; :data:`scformat.layout.RECOMPUTE` where it has to be computed.
+    labels : int32 array, shape (n_labels, n)
+        -1 where a cell has no value.
+    """
+
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    source: NDArray[np.int32]
+    total: NDArray[np.int64]
+    labels: NDArray[np.int32]
+
+
+def read_records(
+    storage: Storage, part: Part, shard_rows: NDArray[np.int64], rows: NDArray[np.int64], labels: Sequence[str]
+) -> Records:
+    """Read the records of some rows of a part, numbered from its first.
+
+    Raises
+    ------
+    InvalidDataError
+        ``bad-row-end``; a chunk is missing or damaged.
+    """
+    shard = np.searchsorted(shard_rows, rows, side="right") - 1
+    inner = rows > shard_rows[shard]
+    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]))
+    held = both[:, : len(rows)]
+    stops = held[_ROW_END].astype(np.int64)
+    starts = np.zeros(len(rows), np.int64)
+    starts[inner] = both[_ROW_END, len(rows) :]
+    capacity = part.entries.shard[1]
+    bad = (stops < starts) | (stops > capacity) | (starts < 0)
+    if bad.any():
+        raise InvalidDataError(
+            "bad-row-end",
+            "a row ends before it begins, or beyond its shard",
+            where=storage.at(part.index.path),
+            found=f"row {int(rows[bad][0])}: {starts[bad][0]} to {stops[bad][0]}",
+            hint="run scformat validate",
+        )
+    codes = np.full((len(labels), len(rows)), -1, np.int32)
+    for i, name in enumerate(labels):
+        place = part.labels.get(name)
+        if place is not None and place.field is not None:
+            codes[i] = held[place.field]
+        elif place is not None and place.array is not None:
+            codes[i] = read_at(storage, place.array, rows)
+    return Records(
+        starts=shard * capacity + starts,
+        stops=shard * capacity + stops,
+        source=held[_SOURCE],
+        total=held[_TOTAL].astype(np.int64),
+        labels=codes,
+    )

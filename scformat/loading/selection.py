@@ -1,0 +1,108 @@
+"""Which cells are drawn, and with which weights: a sampling table for a table's name, a split and an expression."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scformat.errors import UsageError, unknown_name
+from scformat.genes.organisms import organism_taxon
+from scformat.sampling.table import Table
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from scformat.store import Store
+
+
+def select_rows(
+    store: Store, *, split: str | None = None, where: str | None = None, organism: str | None = None
+) -> NDArray[np.int64] | None:
+    """Return the rows of a split where an expression is true, ascending; None where nothing is asked for.
+
+    Raises
+    ------
+    UsageError
+        ``no-splits``; ``no-cells``: there is no such cell.
+    UnknownNameError
+        ``unknown-split``, ``unknown-column``.
+    """
+    if split is None and where is None and organism is None:
+        return None
+    chosen = np.ones(store.n_cells, np.bool_)
+    every = np.arange(store.n_cells, dtype=np.int64)
+    if split is not None:
+        splits = store.manifest.splits
+        if splits is None:
+            raise UsageError(
+                "no-splits", f"no split {split!r}: the store has none", where=store.path, hint="convert with --splits"
+            )
+        if split not in splits.names:
+            raise unknown_name("split", split, splits.names, where=store.path)
+        chosen &= store.field("split", every) == splits.names.index(split)
+    if where is not None:
+        kept = np.zeros(store.n_cells, np.bool_)
+        kept[store.select(where)] = True
+        chosen &= kept
+    if organism is not None:
+        taxon = organism_taxon(organism)
+        of_it = np.array([taxon in record.organisms for record in store.sources_view.records], np.bool_)
+        chosen &= of_it[store.field("source", every)]
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        asked = {"split": split, "where": where, "organism": organism}
+        found = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None)
+        raise UsageError("no-cells", "there are no such cells", where=store.path, found=found)
+    return rows
+
+
+def choose_table(
+    store: Store, table: Table | str | os.PathLike[str] | None = None, rows: NDArray[np.int64] | None = None
+) -> Table:
+    """Return the table to draw with.
+
+    Parameters
+    ----------
+    table
+        A table; the name of one of the store, or what :attr:`Store.tables` knows besides; None: every cell alike.
+    rows
+        The cells that may be drawn, ascending; None: all. Strata keep their shares of the draws, and those that no
+        cell is left of lose theirs to the others in proportion.
+
+    Raises
+    ------
+    UsageError
+        ``no-cells``: the table draws none of the rows.
+    UnknownNameError
+        ``unknown-table``.
+    """
+    digest = cells_digest(store)
+    if table is None:
+        if not store.n_cells:
+            raise UsageError("no-cells", "there are no cells to draw", where=store.path)
+        uniform = Table.uniform(np.arange(store.n_cells, dtype=np.int64) if rows is None else rows)
+        return Table(uniform.masses, uniform.counts, uniform.strata, cells_digest=digest)
+    found: Table = table if isinstance(table, Table) else store.tables[table]  # type: ignore[attr-defined]
+    if rows is None:
+        return found
+    allowed = np.zeros(store.n_cells, np.bool_)
+    allowed[rows] = True
+    lists = [found.strata.rows_of(c) for c in range(len(found))]
+    kept = [some[allowed[some]] for some in lists]
+    weights = [float(mass) if len(some) else 0.0 for mass, some in zip(found.masses.tolist(), kept, strict=True)]
+    if not any(weights):
+        raise UsageError("no-cells", "the table draws none of the cells that are asked for", where=store.path)
+    made = Table.from_weights(kept, weights)
+    return Table(made.masses, made.counts, made.strata, cells_digest=digest)
+
+
+def cells_digest(store: Store) -> str:
+    """Digest of what the rows of a store refer to: its cells' contents, in their order."""
+    total = hashlib.sha256()
+    for part in store.manifest.parts:
+        total.update(f"{part.start} {part.n_cells} {part.content.sha256}\n".encode())
+    return total.hexdigest()

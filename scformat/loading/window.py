@@ -1,0 +1,245 @@
+"""What a run of draws needs of a store, read once and held small: packed rows and their records."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scformat.entries import DECODE_FAULTS
+from scformat.errors import InvalidDataError
+from scformat.layout import RECOMPUTE
+from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
+from scformat.loading.records import read_records
+from scformat.store.fetch import plan_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from scformat.manifest import Part
+    from scformat.storage import Fetched
+    from scformat.store import Store
+
+    Work: TypeAlias = Iterator[Callable[[], None]]
+
+TILE_ENTRIES = 1 << 18
+"""Entries of the rows that one thread decodes at a time: 1 MiB, which stays in its cache."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Held:
+    """The distinct cells of a run of draws.
+
+    Attributes
+    ----------
+    rows : int64 array, shape (n,)
+        Of the store; ascending, each once.
+    words : uint16 array
+        Packed rows; see :mod:`scformat.loading.kernels`.
+    starts, stops : int64 arrays, shape (n,)
+        Where each lies in `words`.
+    n_values : int32 array, shape (n,)
+        Genes with a count.
+    source : int32 array, shape (n,)
+    total : int64 array, shape (n,)
+        Stored sum over all columns of the cell's source.
+    labels : int32 array, shape (n_labels, n)
+    """
+
+    rows: NDArray[np.int64]
+    words: NDArray[np.uint16]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    n_values: NDArray[np.int32]
+    source: NDArray[np.int32]
+    total: NDArray[np.int64]
+    labels: NDArray[np.int32]
+
+    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where rows of the store, all of them held, lie here."""
+        return np.searchsorted(self.rows, rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory, records included."""
+        arrays = (self.rows, self.words, self.starts, self.stops, self.n_values, self.source, self.total, self.labels)
+        return sum(a.nbytes for a in arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What reading a run of draws takes.
+
+    Attributes
+    ----------
+    draws, cells
+        Draws, and distinct cells among them.
+    chunks
+        Chunks of counts that hold them.
+    requests, bytes
+        Reads of the files of counts, and what they bring.
+    """
+
+    draws: int
+    cells: int
+    chunks: int
+    requests: int
+    bytes: int
+
+
+def in_order(work: Work) -> None:
+    """Do pieces of work one after another."""
+    for piece in work:
+        piece()
+
+
+def read_window(
+    store: Store,
+    rows: NDArray[np.int64],
+    *,
+    labels: Sequence[str] = (),
+    run: Callable[[Work], None] = in_order,
+) -> Held:
+    """Read the cells of some draws; a repeated one is read once.
+
+    Parameters
+    ----------
+    rows : int64 array, shape (n,)
+        Of the store, in any order.
+    labels
+        Labels to read with them.
+    run
+        Does the decoding, given as an iterator of functions that may run side by side.
+
+    Raises
+    ------
+    InvalidDataError
+        A chunk is missing or damaged, or its entries break the encoding.
+    """
+    return _Reader(store, np.unique(rows), labels).read(run)
+
+
+def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
+    """Tell what :func:`read_window` takes for these rows; reads, but decodes nothing."""
+    distinct = np.unique(rows)
+    reader = _Reader(store, distinct, ())
+    chunks = requests = size = 0
+    for part, low, high in reader.parts():
+        found = read_records(store._storage, part, store._shard_rows(part), distinct[low:high] - part.start, ())
+        numbers = plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers
+        for fetched in store._storage.fetch_chunks(part.entries, numbers):
+            requests += fetched.requests
+            size += len(fetched.data)
+        chunks += len(numbers)
+    return Costs(draws=len(rows), cells=len(distinct), chunks=chunks, requests=requests, bytes=size)
+
+
+class _Reader:
+    """Fills the arrays of one :class:`Held`, tile by tile, from any thread."""
+
+    def __init__(self, store: Store, rows: NDArray[np.int64], labels: Sequence[str]) -> None:
+        n = len(rows)
+        self._store = store
+        self._labels = labels
+        self._rows = rows
+        self._starts, self._stops = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        self._n_values = np.zeros(n, np.int32)
+        self._source = np.empty(n, np.int32)
+        self._total = np.empty(n, np.int64)
+        self._codes = np.empty((len(labels), n), np.int32)
+        self._entry = np.empty(n, np.int64), np.empty(n, np.int64)
+        self._words = np.empty(0, np.uint16)
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def parts(self) -> Iterator[tuple[Part, int, int]]:
+        """Which of the rows lie in each part."""
+        for part in self._store.manifest.parts:
+            low, high = np.searchsorted(self._rows, [part.start, part.start + part.n_cells]).tolist()
+            if high > low:
+                yield part, low, high
+
+    def read(self, run: Callable[[Work], None]) -> Held:
+        for part, low, high in self.parts():
+            local = self._rows[low:high] - part.start
+            found = read_records(self._store._storage, part, self._store._shard_rows(part), local, self._labels)
+            self._entry[0][low:high], self._entry[1][low:high] = found.starts, found.stops
+            self._source[low:high] = found.source
+            self._total[low:high] = found.total
+            self._codes[:, low:high] = found.labels
+        # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
+        entries = int((self._entry[1] - self._entry[0]).sum())
+        self._words = np.empty(WORDS_AN_ENTRY * entries, np.uint16)
+        for part, low, high in self.parts():
+            run(self._tiles(part, low, high))
+        for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
+            self._total[at] = sum_row(self._words, self._starts[at], self._stops[at])
+        return Held(
+            rows=self._rows,
+            words=self._words[: self._used],
+            starts=self._starts,
+            stops=self._stops,
+            n_values=self._n_values,
+            source=self._source,
+            total=self._total,
+            labels=self._codes,
+        )
+
+    def _tiles(self, part: Part, low: int, high: int) -> Work:
+        """Fetch shard by shard and yield the decoding of a few rows at a time."""
+        storage = self._store._storage
+        starts, stops = self._entry[0][low:high], self._entry[1][low:high]
+        numbers = plan_chunks(starts, stops, chunk=part.entries.chunk[1]).numbers
+        size, capacity = part.entries.chunk[1], part.entries.shard[1]
+        for fetched in storage.fetch_chunks(part.entries, numbers):
+            shard = int(fetched.numbers[0]) * size // capacity
+            a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
+            entries = np.cumsum(stops[a:b] - starts[a:b])
+            cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
+            for first, last in _pairs(a, b, cut):
+                yield lambda f=fetched, x=low + first, y=low + last: self._decode(part, f, x, y)  # type: ignore[misc]
+
+    def _decode(self, part: Part, fetched: Fetched, low: int, high: int) -> None:
+        """Decode and pack the rows `low` .. `high` - 1, all of one shard."""
+        starts, stops = self._entry[0][low:high], self._entry[1][low:high]
+        held = stops > starts
+        if not held.any():
+            return
+        size = part.entries.chunk[1]
+        first, last = np.searchsorted(
+            fetched.numbers, [int(starts[held][0]) // size, (int(stops[held][-1]) - 1) // size]
+        ).tolist()
+        chunks = np.empty((last - first + 1, *part.entries.chunk), part.entries.dtype)
+        self._store._storage.decode_fetched(fetched, chunks, first=first)
+        begin = np.zeros(high - low, np.int64)
+        begin[held] = np.searchsorted(fetched.numbers[first : last + 1], starts[held] // size) * size
+        begin[held] += starts[held] % size
+        out = np.empty(WORDS_AN_ENTRY * int((stops - starts).sum()), np.uint16)
+        offsets = np.empty(high - low + 1, np.int64)
+        fault, row = pack_rows(
+            chunks, begin, begin + stops - starts, self._store.n_genes, out, offsets, self._n_values[low:high]
+        )
+        if fault:
+            raise InvalidDataError(
+                "bad-entries" if DECODE_FAULTS[fault][0] != "f" else "lost-chunk",
+                DECODE_FAULTS[fault],
+                where=f"{self._store._storage.at(part.entries.path)}, cell {int(self._rows[low + row])}",
+                hint="run scformat validate to see what is damaged",
+            )
+        used = int(offsets[-1])
+        with self._lock:
+            at = self._used
+            self._used += used
+        self._words[at : at + used] = out[:used]
+        self._starts[low:high] = at + offsets[:-1]
+        self._stops[low:high] = at + offsets[1:]
+
+
+def _pairs(low: int, high: int, cut: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    bounds = np.unique(np.concatenate([[low], low + cut, [high]])).tolist()
+    return zip(bounds[:-1], bounds[1:], strict=True)
