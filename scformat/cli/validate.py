@@ -18,7 +18,7 @@ def validate(
     level: Annotated[
         int,
         typer.Option(
-            min=1, max=4, metavar="1|2|3|4", help="1 metadata, 2 hierarchy, 3 every byte, 4 every value as well."
+            min=1, max=4, metavar="1|2|3|4", help="1 metadata, 2 hierarchy, 3 every byte, 4 sampling tables too."
         ),
     ] = 3,
     json: Json = False,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "Report", "validate_store"]
 
-METADATA, HIERARCHY, DATA = 1, 2, 3
+METADATA, HIERARCHY, DATA, SAMPLING = 1, 2, 3, 4
 
 
 def validate_store(
@@ -34,7 +34,8 @@ def validate_store(
     path
         Where it lies.
     level
-        1 metadata: the root alone. 2 hierarchy: every ``zarr.json`` and which files exist. 3 data: every byte. Each
+        1 metadata: the root alone. 2 hierarchy: every ``zarr.json`` and which files exist. 3 data: every byte.
+        4 sampling: the tables, of which format 0.1 has none. Each
         contains those below it.
     progress
         Called as ``progress(stage, done, total)`` from the calling thread.
@@ -51,8 +52,8 @@ def validate_store(
     StorageError
         ``no-store``: there is nothing at all.
     """
-    if level not in (METADATA, HIERARCHY, DATA):
-        raise UsageError("bad-level", "no such level of validation", expected="1, 2 or 3", found=level)
+    if level not in (METADATA, HIERARCHY, DATA, SAMPLING):
+        raise UsageError("bad-level", "no such level of validation", expected="1 to 4", found=level)
     tell = progress if progress is not None else _nobody
     storage = Storage(path)
     findings = Findings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,9 @@ def test_files_are_those_of_tensorstore_and_zarr_python_reads_them(
     ),
     data=st.data(),
 )
-def test_any_grid_of_shards(tmp_path_factory: pytest.TempPathFactory, values: NDArray[Any], data: st.DataObject) -> None:
+def test_any_grid_of_shards(
+    tmp_path_factory: pytest.TempPathFactory, values: NDArray[Any], data: st.DataObject
+) -> None:
     chunk = tuple(data.draw(st.integers(1, 4)) for _ in values.shape)
     shard = tuple(c * data.draw(st.integers(1, 3)) for c in chunk)
     directory = tmp_path_factory.mktemp("grid")
@@ -200,8 +203,8 @@ def test_cut_shards_is_greedy(lengths: list[int], capacity: int) -> None:
     bounds = cut_shards(np.array(lengths, np.int64), capacity=capacity).tolist()
     assert bounds[0] == 0
     assert bounds[-1] == len(lengths)
-    assert all(a < b for a, b in zip(bounds[:-1], bounds[1:], strict=True))
-    for a, b in zip(bounds[:-1], bounds[1:], strict=True):
+    assert all(a < b for a, b in itertools.pairwise(bounds))
+    for a, b in itertools.pairwise(bounds):
         assert sum(lengths[a:b]) <= capacity
         if b < len(lengths):
             assert sum(lengths[a : b + 1]) > capacity, "a row that fits is never left to the next shard"
@@ -220,8 +223,9 @@ def test_lines_of_a_digest() -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    import scformat
     from samples import counts_matrix, sample
+
+    import scformat
 
     path = tmp_path_factory.mktemp("root") / "a.cells"
     scformat.convert(sample(counts_matrix(5, 4), obs={"kind": list("ababa")}), path, jobs=1, seed=5)

@@ -77,8 +77,12 @@ BAD = {
     "nocells": "counts-not-found",
     "bad-indptr": "bad-matrix",
     "bad-column": None,
-    **{f"{n}-{layout}": "counts-not-found" for n in ("nan", "negative", "fraction", "infinite") for layout in ("csr", "csc", "dense")},
-}  # fmt: skip
+    **{
+        f"{name}-{layout}": "counts-not-found"
+        for name in ("nan", "negative", "fraction", "infinite")
+        for layout in ("csr", "csc", "dense")
+    },
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -184,7 +188,10 @@ def test_overwrite_replaces_on_success_only(files: Path, work: Path) -> None:
     before = files_of(target)
     with pytest.raises(UsageError, match="destination-exists"):
         scformat.convert(files / "good.h5ad", target, jobs=1)
-    for options in ({"sources": files / "fraction-csr.h5ad"}, {"sources": files / "good.h5ad", "where": "nothing == 3"}):
+    for options in (
+        {"sources": files / "fraction-csr.h5ad"},
+        {"sources": files / "good.h5ad", "where": "nothing == 3"},
+    ):
         with pytest.raises(ScformatError):
             scformat.convert(destination=target, overwrite=True, jobs=1, **options)  # type: ignore[arg-type]
         assert files_of(target) == before
@@ -202,7 +209,7 @@ def test_overwrite_replaces_on_success_only(files: Path, work: Path) -> None:
 OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"order": "sorted"}, "unknown-order"),
     ({"counts": "layer/x"}, "unknown-place-of-counts"),
-    ({"on_bad": "ignore"}, "unknown-value-of---on-bad"),
+    ({"on_bad": "ignore"}, "unknown-choice"),
     ({"organism": "unicorn"}, "unknown-organism"),
     ({"seed": -1}, "bad-seed"),
     ({"seed": 2**60}, "bad-seed"),
@@ -293,6 +300,10 @@ def test_an_interrupt_leaves_nothing(error: type[BaseException], order: str, wor
     stages = {stage: max(d for s, d, _ in seen if s == stage) for stage, _, _ in seen}
     assert {"reading counts", "writing counts", "writing cells"} <= set(stages)
     assert all(0 <= done <= total for _, done, total in seen)
+    for stage, last in stages.items():
+        assert {total for s, _, total in seen if s == stage} == {last}, f"{stage} ends at its total"
+        steps = [done for s, done, _ in seen if s == stage]
+        assert steps == sorted(steps)
     for at in sorted({0, 1, 2, len(seen) // 3, len(seen) // 2, len(seen) - 3, len(seen) - 2, len(seen) - 1}):
         count = iter(range(10**6))
 
@@ -307,7 +318,14 @@ def test_an_interrupt_leaves_nothing(error: type[BaseException], order: str, wor
     assert scformat.convert(data, work / "a.cells", order=order, jobs=2).n_cells == 1000
 
 
-COMMAND = [sys.executable, "-W", "error", "-c", "import sys; from scformat.cli import main; sys.exit(main())", "convert"]
+COMMAND = [
+    sys.executable,
+    "-W",
+    "error",
+    "-c",
+    "import sys; from scformat.cli import main; sys.exit(main())",
+    "convert",
+]
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
@@ -402,13 +420,11 @@ def test_signals_to_the_command_leave_nothing(number: signal.Signals, work: Path
     assert stderr.decode().strip().splitlines()[-1] == "interrupted"
 
 
-def test_bytes_are_durable_before_the_store_appears(
-    files: Path, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_are_durable_before_the_store_appears(files: Path, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
 
     def watched(handle: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+        synced.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
         assert not (work / "a.cells").exists() or synced[-1] == str(work)
 
     monkeypatch.setattr(os, "fsync", watched)

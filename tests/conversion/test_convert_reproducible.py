@@ -97,7 +97,9 @@ def test_many_blocks_and_buckets_hold_the_same_cells(
 
 
 def test_statistics_do_not_depend_on_blocks(sources: Path, tmp_path: Path, many_blocks: None) -> None:
-    store = scformat.convert(sorted(sources.glob("*.h5ad")), tmp_path / "a.cells", jobs=2, memory="100MB", order="shuffled")
+    store = scformat.convert(
+        sorted(sources.glob("*.h5ad")), tmp_path / "a.cells", jobs=2, memory="100MB", order="shuffled"
+    )
     for i, data in enumerate(made()):
         table = store.sources_view.statistics(i).set_index(store.genes.index)
         for gene, values in data.to_df().astype(np.int64).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,9 @@ values = st.one_of(
 )
 rows_of_counts = st.lists(st.lists(st.tuples(st.integers(0, N_COLUMNS - 1), values), max_size=12), max_size=6)
 genes_of_columns = st.lists(
-    st.one_of(st.integers(-1, N_GENES - 1), st.sampled_from([0, 65_534, 65_535, 65_536, 131_070, 131_071, N_GENES - 1])),
+    st.one_of(
+        st.integers(-1, N_GENES - 1), st.sampled_from([0, 65_534, 65_535, 65_536, 131_070, 131_071, N_GENES - 1])
+    ),
     min_size=N_COLUMNS,
     max_size=N_COLUMNS,
 )
@@ -63,8 +66,14 @@ class Encoded:
     """Rows put through `encode_rows` with everything that it writes to."""
 
     def __init__(
-        self, rows: Sequence[Row], gene_of_column: Sequence[int], *, n_genes: int = N_GENES, start: int = 0,
-        dtype: Any = np.int64, chosen: Sequence[int] | None = None,
+        self,
+        rows: Sequence[Row],
+        gene_of_column: Sequence[int],
+        *,
+        n_genes: int = N_GENES,
+        start: int = 0,
+        dtype: Any = np.int64,
+        chosen: Sequence[int] | None = None,
     ) -> None:
         offsets, indices, data = csr(rows, dtype)
         picked = np.arange(len(rows), dtype=np.int64) if chosen is None else np.array(chosen, np.int64)
@@ -84,17 +93,21 @@ class Encoded:
         bounds = [start, *self.row_end.tolist()]
         return [
             list(zip(*self.out[:, low:high].tolist(), strict=True)) if low < high else []
-            for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+            for low, high in itertools.pairwise(bounds)
         ]
 
 
 def decode(
-    pairs: NDArray[np.uint16], starts: Sequence[int], ends: Sequence[int], n_genes: int = N_GENES
+    pairs: NDArray[np.uint16], starts: Sequence[int], ends: Sequence[int], n_genes: int = N_GENES, chunk: int = 5
 ) -> tuple[int, int, list[dict[int, int]]]:
+    """Decode rows of (2, n) entries, which are put in chunks first; chunks that no row begins or ends at too."""
+    padded = np.full((2, max(1, -(-pairs.shape[1] // chunk)) * chunk), 65_535, np.uint16)
+    padded[:, : pairs.shape[1]] = pairs
+    chunks = np.ascontiguousarray(padded.reshape(2, -1, chunk).swapaxes(0, 1))
     room = sum(e - s for s, e in zip(starts, ends, strict=True))
     offsets, indices, data = np.empty(len(starts) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
     fault, row = decode_rows(
-        pairs, np.array(starts, np.int64), np.array(ends, np.int64), n_genes, offsets, indices, data
+        chunks, np.array(starts, np.int64), np.array(ends, np.int64), n_genes, offsets, indices, data
     )
     if fault:
         return fault, row, []
@@ -189,7 +202,7 @@ def test_a_count_of_many_entries() -> None:
     long = np.zeros((2, n), np.uint16)
     long[0, 0], long[1] = 4, 65_535
     long[1, -1] = 9
-    assert decode(long, [0], [n])[2] == [{4: 65_535 * (n - 1) + 9}]
+    assert decode(long, [0], [n], chunk=2048)[2] == [{4: 65_535 * (n - 1) + 9}]
     made = Encoded([[(0, 65_535 * (n - 1) + 9)]], [4])
     np.testing.assert_array_equal(made.out[:, :n], long)
     assert made.end == n

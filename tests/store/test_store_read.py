@@ -498,6 +498,30 @@ def test_a_chunk_that_another_writer_left_out_is_lost(damaged: Path) -> None:
         shutil.rmtree(damaged / path)
 
 
+@pytest.mark.parametrize(
+    ("array", "read"),
+    [
+        ("genes/1/taxon", lambda s: s.genes),
+        ("parts/1/cells/index", lambda s: s.read([0])),
+        ("parts/1/counts/shard_rows", lambda s: s.read([0])),
+        ("parts/1/sources/measured", lambda s: s.read([0, 1, 2, 3, 4, 5, 6, 7]).measured()),
+        ("parts/1/sources/stats", lambda s: s.sources_view.statistics(0)),
+        ("parts/1/cells/barcode/offsets", lambda s: s.obs()),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_an_element_that_is_the_fill_value_is_no_datum(array: str, read: Any, damaged: Path) -> None:
+    import tensorstore as ts
+
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{damaged / array}/"}}
+    opened = ts.open(spec, open=True, write=True).result()
+    opened[(0,) * opened.ndim].write(np.array(opened.fill_value)).result()
+    with pytest.raises(InvalidDataError) as caught:
+        read(scformat.open(damaged))
+    assert caught.value.code == "lost-chunk"
+    assert array in str(caught.value)
+
+
 def test_entries_that_break_the_encoding_name_the_cell(damaged: Path, store: Store) -> None:
     import tensorstore as ts
 

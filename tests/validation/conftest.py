@@ -59,6 +59,7 @@ def small_sources() -> list[anndata.AnnData]:
         obs["donor_id"] = pd.Categorical([f"d{x}" for x in rng.integers(0, 9, n)])
         for extra in range(6):
             obs[f"more_{extra}"] = pd.Categorical(rng.choice(["x", "y", "z"], n))
+        obs["note"] = [None if x % 7 == 3 else f"note {i} {x} ä" for x in range(n)]
         obs["identifier"] = pd.Categorical([f"id-{i}-{x}" for x in range(n)])
         if i == 1:
             obs = obs.drop(columns=["masked", "score"])

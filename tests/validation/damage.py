@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import struct
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ class Damage:
 
     def texts(self, strings: dict[str, Any]) -> list[bytes]:
         raw, offsets = self.values(strings["bytes"]).tobytes(), self.values(strings["offsets"]).tolist()
-        return [raw[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        return [raw[a:b] for a, b in itertools.pairwise(offsets)]
 
     def put_texts(self, strings: dict[str, Any], texts: list[bytes]) -> None:
         self.put(strings["bytes"], np.frombuffer(b"".join(texts), np.uint8))
@@ -182,9 +183,7 @@ class Damage:
         """Put the digest of an array right."""
         spec = array_spec(Array.model_validate(array))
         names = ["zarr.json", *(spec.key(place)[len(spec.path) + 1 :] for place in np.ndindex(*spec.grid))]
-        lines = "".join(
-            f"{hashlib.sha256((self.path / spec.path / n).read_bytes()).hexdigest()}  {n}\n" for n in names
-        )
+        lines = "".join(f"{hashlib.sha256((self.path / spec.path / n).read_bytes()).hexdigest()}  {n}\n" for n in names)
         array["sha256"] = hashlib.sha256(lines.encode()).hexdigest()
 
     def digest_groups(self) -> None:
