@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scformat.errors import ScformatError
+from scformat.version import __version__
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +26,17 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__version__ = "0.1.0"
-__all__ = ["ScformatError", "convert", "describe", "export", "open", "plan_conversion", "simulate", "validate"]
+__all__ = [
+    "ScformatError",
+    "__version__",
+    "convert",
+    "describe",
+    "export",
+    "open",
+    "plan_conversion",
+    "simulate",
+    "validate",
+]
 
 
 def convert(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import scformat
 from scformat import layout
 from scformat.conversion.counts import write_counts
 from scformat.conversion.encoder import RowEncoder
@@ -34,6 +33,7 @@ from scformat.ontology import descendant_counts
 from scformat.root import encode_root
 from scformat.storage import ArrayWriter, Storage, write_array, write_groups, write_strings, write_table
 from scformat.strings import Strings
+from scformat.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ def write_store(
         version=VERSION,
         required_features=[],
         optional_features=[],
-        generator=f"scformat {scformat.__version__}",
+        generator=f"scformat {__version__}",
         seed=plan.options.seed,
         n_cells=plan.n_cells,
         n_entries=part.n_entries,

@@ -112,7 +112,8 @@ def test_check_fails_on_drift(tool: ModuleType, spec: Path, tmp_path: Path) -> N
     assert tool.main(["--check", "--spec", str(copy)]) == 0
     chapter = copy / "counts.md"
     chapter.write_text(
-        chapter.read_text(encoding="utf-8").replace("- **[CNT-3]** (W) A", "- **[CNT-3]** (W) Every"), encoding="utf-8"
+        chapter.read_text(encoding="utf-8").replace("- **[CNT-3]** (S3) The", "- **[CNT-3]** (S3) All"),
+        encoding="utf-8",
     )
     assert tool.main(["--check", "--spec", str(copy)]) == 1
     assert tool.main(["--spec", str(copy)]) == 0
@@ -126,9 +127,9 @@ def test_check_fails_on_drift(tool: ModuleType, spec: Path, tmp_path: Path) -> N
     "change",
     [
         ("**[CNT-3]**", "**[CNT-2]**", "twice"),
-        ("**[CNT-3]** (W)", "**[CNT-3]** (X)", "tag"),
+        ("**[CNT-2]** (W)", "**[CNT-2]** (X)", "tag"),
         ("**[CNT-3]**", "**[CEL-99]**", "not a number of this chapter"),
-        ("**[CNT-3]** (W)", "**[CNT-3]**", "not of the form"),
+        ("**[CNT-2]** (W)", "**[CNT-2]**", "not of the form"),
     ],
 )
 def test_tool_refuses_bad_statements(

@@ -67,11 +67,11 @@ def test_table_of_the_worked_example_decodes(chapters: dict[str, str]) -> None:
     ends = np.searchsorted([c for c, _, _ in pairs], [1, 2, 3]).astype(np.int64)
     starts = np.array([0, *ends[:-1]], np.int64)
     offsets, indices, data = np.zeros(4, np.int64), np.zeros(10, np.int32), np.zeros(10, np.int64)
-    assert decode_rows(entries, starts, ends, N_GENES, offsets, indices, data) == (OK, 0)
+    assert decode_rows(entries[None], starts, ends, N_GENES, offsets, indices, data) == (OK, 0)
     for c, cell in enumerate(CELLS):
         part = slice(offsets[c], offsets[c + 1])
         assert dict(zip(indices[part].tolist(), data[part].tolist(), strict=True)) == cell
-    assert decode_rows(entries, starts, ends, N_GENES - 1, offsets, indices, data)[0] != OK
+    assert decode_rows(entries[None], starts, ends, N_GENES - 1, offsets, indices, data)[0] != OK
 
 
 def test_shard_of_the_worked_example_has_one_chunk(chapters: dict[str, str]) -> None:
