@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from scformat.manifest import VERSION, Manifest, SourceRecord
+from scformat.tables.model import TableEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,9 @@ CHAPTERS = {
     "labels": "LAB",
     "splits": "SPL",
     "order": "ORD",
+    "tables": "TAB",
+    "weights": "WGT",
+    "sampling": "SAM",
     "integrity": "INT",
     "versioning": "VER",
     "conformance": "CNF",
@@ -49,7 +53,7 @@ _STATEMENT = re.compile(
     r"^- \*\*\[(?P<id>[^\]]*)\]\*\* \((?P<tag>[^)]*)\) (?P<text>.+?)(?=\n\n|\n- |\Z)", re.DOTALL | re.MULTILINE
 )
 _ID = re.compile(r"[A-Z]{3}-[1-9][0-9]*")
-_TAG = re.compile(r"S[123]|W|R")
+_TAG = re.compile(r"S[1234]|W|R")
 
 
 class SpecError(Exception):
@@ -95,7 +99,7 @@ def statements(chapter: str, text: str) -> list[Requirement]:
         if _ID.fullmatch(number) is None or not number.startswith(f"{CHAPTERS[chapter]}-"):
             raise SpecError(f"{chapter}: [{number}] is not a number of this chapter")
         if _TAG.fullmatch(tag) is None:
-            raise SpecError(f"{chapter}: [{number}] has the tag ({tag}), expected S1, S2, S3, W or R")
+            raise SpecError(f"{chapter}: [{number}] has the tag ({tag}), expected S1 to S4, W or R")
         found.append(
             Requirement(
                 id=number,
@@ -145,6 +149,7 @@ def generated(spec: Path = SPEC) -> dict[str, str]:
         "requirements.json": [asdict(requirement) for requirement in requirements(spec)],
         "schema/manifest.schema.json": schema(Manifest, "Manifest of a cell store"),
         "schema/source.schema.json": schema(SourceRecord, "Record of a source in a cell store"),
+        "schema/table.schema.json": schema(TableEntry, "A sampling table in the manifest of a cell store"),
     }
     return {name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()}
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_LEVELS = 16
+_LARGEST = (0x7FF << 52) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,9 @@ class Levels:
     @property
     def bounds(self) -> NDArray[np.float64]:
         """Lower bound of each level, then the upper one of the last; float64, shape (n + 1,)."""
-        bits = (np.arange(self.n + 1, dtype=np.int64) + self.first) << self.shift
-        return np.minimum(bits.view(np.float64), np.finfo(np.float64).max)
+        # The bits above the largest finite number's are no number's.
+        bits = [min((self.first + level) << self.shift, _LARGEST) for level in range(self.n + 1)]
+        return np.array(bits, np.int64).view(np.float64)
 
     @property
     def middles(self) -> NDArray[np.float64]:

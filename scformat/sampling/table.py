@@ -37,6 +37,8 @@ class Table:
         As it was stored; None: built from the masses when needed.
     cells_digest
         What the row numbers refer to, in 64 hexadecimal digits; empty for rows of nothing stored.
+    digest
+        :attr:`digest` of a stored table, so that it need not be computed.
 
     Attributes
     ----------
@@ -51,6 +53,7 @@ class Table:
         *,
         alias: AliasTable | Callable[[], AliasTable] | None = None,
         cells_digest: str = "",
+        digest: str | None = None,
     ) -> None:
         self.masses = masses
         self.counts = counts
@@ -58,6 +61,7 @@ class Table:
         self.cells_digest = cells_digest
         self._given = strata
         self._alias = alias
+        self._digest = digest
         if len(counts) != len(masses) or bool((counts < (masses > 0)).any()):
             raise UsageError("bad-strata", "a stratum that can be drawn has no cells, or counts do not fit masses")
 
@@ -146,6 +150,8 @@ class Table:
         ``offsets`` and either ``run_start`` and ``run_length`` or ``rows``: name SPACE length, LF, and right
         after it the values as little-endian int64.
         """
+        if self._digest is not None:
+            return self._digest
         strata = self.strata
         total = hashlib.sha256(f"scformat table 1\ncells {self.cells_digest or '-'}\n".encode())
         arrays: dict[str, NDArray[Any] | None] = {

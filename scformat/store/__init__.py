@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from scformat.manifest import Manifest, Part
     from scformat.store.fetch import Decoded
+    from scformat.tables import Tables
 
 FIGURES = ("total_counts", "n_genes")
 FIELDS = ("source", "source_row", *FIGURES, "split")
@@ -138,6 +139,13 @@ class Store:
     def labels(self) -> Labels:
         """The labels by name."""
         return Labels({m.name: Label(self._storage, m, self._codes_reader(m.name)) for m in self.manifest.labels})
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The sampling tables by name; ``LABEL:SCHEME`` resolves for any label without being stored."""
+        from scformat.tables import Tables
+
+        return Tables(self)
 
     def read(self, rows: ArrayLike) -> Cells:
         """Read the counts of some cells.
@@ -321,7 +329,7 @@ class Store:
             if restore is not None and len(described) < len(records) and restore.kind not in ("categorical", "string"):
                 restore = None  # cells of the other sources have no value, which the sources' own type may not know
             return to_pandas(self.obs_column(name, rows), restore)
-        return to_pandas(self._other_column(name, rows))
+        return to_pandas(self.other_column(name, rows))
 
     def obs_column(self, name: str, rows: NDArray[np.int64]) -> Column:
         """Return an obs column of some rows as it is stored, over all parts."""
@@ -344,7 +352,7 @@ class Store:
         label = self.labels[name]
         return Column(kind="categorical", dtype="string", values=label.codes(rows), categories=label.categories)
 
-    def _other_column(self, name: str, rows: NDArray[np.int64]) -> Column:
+    def other_column(self, name: str, rows: NDArray[np.int64]) -> Column:
         """Return a label, a figure, the source or the split of some cells."""
         if name in self.labels:
             return self._label_column(name, rows)
@@ -375,7 +383,7 @@ class _Lookup:
         known_elsewhere = name in self._store.labels or name in FIGURES
         if not known_elsewhere and any(c.name == name for c in self._store.manifest.obs):
             return self._store.obs_column(name, self._all)
-        return self._store._other_column(name, self._all)
+        return self._store.other_column(name, self._all)
 
     def under(self, name: str, term: str) -> Set[int]:
         ontology = self._store.labels[name].ontology if name in self._store.labels else None

@@ -44,10 +44,9 @@ class Packing:
     def pack(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Codes, shape (n_keys, n), to words, shape (n_words, n)."""
         out = np.zeros((len(self._words), keys.shape[1]), np.int64)
-        for word, members in zip(out, self._words, strict=True):
+        for w, members in enumerate(self._words):
             for i, size in members:
-                word *= size
-                word += keys[i]
+                out[w] = out[w] * size + keys[i]
         return out
 
     def unpack(self, words: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -155,9 +154,7 @@ def _collect_runs(blocks: Iterable[Block], packing: Packing, count: Count, find:
     )
 
 
-def _opens(
-    packed: NDArray[np.int64], drawn: NDArray[np.bool_], before: NDArray[np.int64] | None
-) -> NDArray[np.bool_]:
+def _opens(packed: NDArray[np.int64], drawn: NDArray[np.bool_], before: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     """Where a run begins: a drawn cell after one that is not, or is of another stratum."""
     opens = drawn.copy()
     opens[1:] &= ~drawn[:-1] | (packed[:, 1:] != packed[:, :-1]).any(axis=0)
@@ -188,7 +185,8 @@ class _Finder:
 
     def __call__(self, packed: NDArray[np.int64]) -> NDArray[np.int64]:
         if self._places is None:
-            return np.searchsorted(self._words[0], packed[0])
+            found: NDArray[np.int64] = np.searchsorted(self._words[0], packed[0]).astype(np.int64)
+            return found
         places = self._places
         return np.array([places[tuple(column)] for column in packed.T.tolist()], np.int64)
 

@@ -53,7 +53,7 @@ class TableEntry(Model):
     split: str | None = None
     where: str | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    files: list[WeightsFile] = []
+    files: list[WeightsFile] = Field(default_factory=list)
     n_strata: Annotated[int, Field(ge=1, le=MAX_STRATA)]
     bits: Annotated[int, Field(ge=32, le=62)]
     n_cells: Count

@@ -96,18 +96,15 @@ class Population:
             return [axis for axis in self._axes if axis is not None]
         low, high = np.full(len(self.items), math.inf), np.zeros(len(self.items))
         for rows in self._rows():
-            keys, present, placed = self._labels(rows)
+            _, present, placed = self._labels(rows)
             figures = self._figures(rows, present)
             some = present & placed & self._restricted(rows)
             for i, values in figures.items():
                 if some.any():
                     low[i], high[i] = min(low[i], values[some].min()), max(high[i], values[some].max())
-            del keys
-        if not (high > 0).all():
+        if not all(high[i] > 0 for i, axis in enumerate(self._axes) if axis is None):
             raise nothing_to_draw(self.store, self.items)
-        return [
-            Levels.over(low[i], high[i]) if axis is None else axis for i, axis in enumerate(self._axes)
-        ]
+        return [Levels.over(low[i], high[i]) if axis is None else axis for i, axis in enumerate(self._axes)]
 
     @property
     def sizes(self) -> list[int]:
@@ -221,7 +218,7 @@ def _column(store: Store, name: str, rows: NDArray[np.int64]) -> Column:
     known_elsewhere = name in store.labels or name in FIGURES
     if not known_elsewhere and any(c.name == name for c in store.manifest.obs):
         return store.obs_column(name, rows)
-    return store._other_column(name, rows)
+    return store.other_column(name, rows)
 
 
 def _numbers(column: Column) -> NDArray[np.float64]:

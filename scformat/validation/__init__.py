@@ -35,7 +35,7 @@ def validate_store(
         Where it lies.
     level
         1 metadata: the root alone. 2 hierarchy: every ``zarr.json`` and which files exist. 3 data: every byte.
-        4 sampling: the tables, of which format 0.1 has none. Each
+        4 sampling: for now as 3; what a table says is not checked yet, its bytes are. Each
         contains those below it.
     progress
         Called as ``progress(stage, done, total)`` from the calling thread.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from scformat.layout import BYTE_FILL, CODE_FILL, FLAG_FILL
-from scformat.manifest import Array
+from scformat.manifest import Array, Table, as_json
 from scformat.storage import array_spec
+from scformat.tables.model import TableEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +26,9 @@ def arrays_of(value: object) -> Iterator[Array]:
     """Yield every array that a model names, in the order of its members."""
     if isinstance(value, Array):
         yield value
+    elif isinstance(value, Table):
+        with suppress(ValidationError):  # reported where the structure is checked
+            yield from arrays_of(TableEntry.model_validate(as_json(value)))
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from arrays_of(getattr(value, name))

@@ -126,8 +126,8 @@ def _check_version(found: dict[str, Any], findings: Findings) -> bool:
             text = "a required feature that this validator does not know"
             findings.add("VER-10", f"{ROOT}:scformat/required_features", text, found=repr(name))
             known = False
-    if found.get("tables"):
-        findings.add("VER-10", f"{ROOT}:scformat/tables", "tables are not defined in this version")
+    if found.get("tables") and "tables" not in (found.get("optional_features") or ()):
+        findings.add("TAB-13", f"{ROOT}:scformat/tables", "there are tables, but the feature is not named")
     return known
 
 

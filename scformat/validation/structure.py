@@ -8,7 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
+from scformat.manifest import as_json
+from scformat.tables.model import TableEntry
 from scformat.validation.arrays import Expect, arrays_of
 from scformat.validation.metadata import ROOT
 from scformat.validation.parts import check_parts
@@ -48,6 +51,8 @@ def check_structure(manifest: Manifest, findings: Findings) -> None:
         if manifest.splits is not None:
             _check_splits(manifest.splits, findings)
     check_parts(manifest, findings)
+    with findings.domain("tables"):
+        _check_tables(manifest, findings)
 
 
 def check_paths(manifest: Manifest, findings: Findings) -> None:
@@ -60,6 +65,16 @@ def check_paths(manifest: Manifest, findings: Findings) -> None:
             above = [path[:i] for i, letter in enumerate(path) if letter == "/" and path[:i] in times]
             for outer in above:
                 findings.add("ZAR-3", path, "an array lies within another", found=outer)
+
+
+def _check_tables(manifest: Manifest, findings: Findings) -> None:
+    for i, table in enumerate(manifest.tables):
+        try:
+            TableEntry.model_validate(as_json(table))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = "/".join(map(str, (i, *first["loc"])))
+            findings.add("MAN-1", f"{ROOT}:scformat/tables/{place}", first["msg"])
 
 
 def _check_genes(genes: Genes, findings: Findings) -> None:

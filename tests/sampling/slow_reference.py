@@ -43,15 +43,16 @@ def fmix32(h: int) -> int:
     return h ^ (h >> 16)
 
 
-def permutation(n: int, seed: int, domain: int, i: int, j: int) -> list[int]:
+def permutation(n: int, seed: int, domain: int, i: int, j: int, only: int | None = None) -> list[int]:
+    """All images, or, as a list of one, that of `only`."""
     if n <= 256:
         out = list(range(n))
         for m, x in enumerate(range(n - 1, 0, -1)):
             y = s(seed, domain, i, j, m) * (x + 1) >> 32
             out[x], out[y] = out[y], out[x]
-        return out
+        return out if only is None else [out[only]]
     keys = [s(seed, domain, i, j, r) for r in range(8)]
-    return [feistel(k, n, keys) for k in range(n)]
+    return [feistel(k, n, keys) for k in (range(n) if only is None else [only])]
 
 
 def feistel(k: int, n: int, keys: list[int]) -> int:
@@ -159,7 +160,7 @@ def cell(seed: int, c: int, number: int, n: int, block: int) -> int:
     m = n // block
     place = o // block
     if place < m:
-        place = permutation(m, seed, 3, e, c)[place]
+        place = permutation(m, seed, 3, e, c, only=place)[0]
     rho = u64(p(seed, 5, e, c)) * n >> 64
     return (block * place + o % block + rho) % n
 
@@ -184,9 +185,7 @@ def stratified_window(
 ) -> list[tuple[int, int]]:
     first, last = quotas(seed, number * window, q), quotas(seed, (number + 1) * window, q)
     slots = [
-        (c, cell(seed, c, number_in, counts[c], block))
-        for c in range(len(q))
-        for number_in in range(first[c], last[c])
+        (c, cell(seed, c, number_in, counts[c], block)) for c in range(len(q)) for number_in in range(first[c], last[c])
     ]
     return [slots[slot] for slot in order(seed, number, window, lanes, block)]
 
@@ -228,9 +227,7 @@ def vectors() -> dict[str, Any]:
                 "draws": [[t, *draw(seed, t, q, counts)] for t in POSITIONS],
                 "quotas": [[t, quotas(seed, t, q)] for t in POSITIONS],
                 "window": list(shape),
-                "stratified": [
-                    [w, stratified_window(seed, w, q, counts, *shape)] for w in (0, 3, 1 << 20)
-                ],
+                "stratified": [[w, stratified_window(seed, w, q, counts, *shape)] for w in (0, 3, 1 << 20)],
             }
         )
     cells = [

@@ -15,6 +15,7 @@ from scipy import sparse
 
 import scformat
 from scformat.errors import StorageError, UsageError
+from scformat.tables import add_table, build_table
 
 from .conftest import small_sources
 from .damage import Damage
@@ -138,3 +139,16 @@ def test_levels_that_are_not_there(good: Path) -> None:
 def test_nothing_at_all(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="no-store"):
         scformat.validate(tmp_path / "nothing.cells")
+
+
+def test_a_table_is_covered_to_the_byte(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.cells"
+    shutil.copytree(good, path)
+    store = scformat.open(path)
+    add_table(store, "even", build_table(store, f"{next(iter(store.labels))}:balanced"))
+    assert scformat.validate(path).findings == ()
+    file = next(p for p in sorted(path.glob("tables/*/masses/c/*")) if p.is_file())
+    data = bytearray(file.read_bytes())
+    data[20] ^= 4
+    file.write_bytes(data)
+    assert {f.requirement for f in scformat.validate(path).findings} >= {"INT-2"}

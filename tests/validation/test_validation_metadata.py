@@ -100,7 +100,7 @@ LEVEL_1: dict[str, tuple[str, str, Member]] = {
     "future-version": ("VER-1", "version", _set("version", "0.2")),
     "no-version": ("VER-1", "version", _set("version", "first")),
     "unknown-feature": ("VER-10", "required_features", _set("required_features", ["layers"])),
-    "tables": ("VER-10", "tables", _set("tables", [{"name": "weights"}])),
+    "tables": ("TAB-13", "tables", _set("tables", [{"name": "weights"}])),
     "feature-twice": ("VER-7", "optional_features", _set("optional_features", ["x-a", "x-a"])),
     "feature-name": ("VER-7", "optional_features", _set("optional_features", ["X a"])),
     "path-escapes": ("ZAR-4", "scformat/genes/taxon/path", _set("genes/taxon/path", "../taxon")),

@@ -1,0 +1,230 @@
+"""A table added to a store, or written beside one: arrays first, then the root that names them, in one step."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from scformat.blobs import system_errors
+from scformat.codec import encode_json
+from scformat.errors import InvalidDataError, StorageError, UsageError
+from scformat.manifest import VERSION, as_json
+from scformat.manifest import Table as ManifestTable
+from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
+from scformat.storage import MANIFEST_KEY, Storage, write_groups
+from scformat.tables.files import entry_arrays, open_entry, table_path, write_table_arrays
+from scformat.tables.model import FEATURE, TableEntry, TableFile, TableName
+from scformat.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scformat.manifest import Manifest
+    from scformat.store import Store
+    from scformat.tables.view import SamplingTable
+
+ATTRIBUTE = "scformat_table"
+
+
+def check_name(name: str) -> str:
+    """Return `name`, or refuse what is no name of a table (``bad-table-name``)."""
+    try:
+        return TypeAdapter(TableName).validate_python(name)
+    except ValidationError:
+        raise UsageError(
+            "bad-table-name",
+            "not a name of a table",
+            expected="letters, digits, _ and -, dots between them, at most 64",
+            found=repr(name),
+        ) from None
+
+
+def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
+    """Add a table to a store that lies in a directory, and return the store's new manifest.
+
+    Who has the store open goes on with what it was.
+
+    Raises
+    ------
+    UsageError
+        ``bad-table-name``, ``table-exists``, ``cannot-add``: the store does not lie in a directory.
+    StorageError
+        ``store-changed``: another process replaced the root since the store was opened.
+    """
+    directory = _directory(store)
+    check_name(name)
+    if any(t.name == name for t in store.manifest.tables):
+        raise UsageError("table-exists", f"the store has a table {name!r}", where=store.path, hint="choose another")
+    storage = Storage(directory)
+    entry = write_table_arrays(storage, table_path(name, table.digest), table, name=name)
+    groups = write_groups(storage, entry_arrays(entry))
+    storage.sync()
+    old = store.manifest
+    features = old.optional_features
+    new = old.model_copy(
+        update={
+            "tables": [*old.tables, ManifestTable.model_validate(as_json(entry))],
+            "groups": dict(sorted({**old.groups, **groups}.items())),
+            "optional_features": features if FEATURE in features else [*features, FEATURE],
+        }
+    )
+    with _locked(directory):
+        if decode_root(_read(directory / MANIFEST_KEY), where=store.path).sha256 != old.sha256:
+            raise StorageError(
+                "store-changed",
+                "another process changed the store meanwhile",
+                where=store.path,
+                hint="open the store again and repeat",
+            )
+        data = encode_root(new)
+        replace_file(directory / MANIFEST_KEY, data)
+    return decode_root(data, where=store.path)
+
+
+def write_table_file(path: str | os.PathLike[str], name: str, table: SamplingTable) -> None:
+    """Write a table to a directory of its own, for a store that one cannot write to.
+
+    Raises
+    ------
+    UsageError
+        ``bad-table-name``, ``destination-exists``.
+    """
+    target = Path(path)
+    check_name(name)
+    if target.exists() or target.is_symlink():
+        raise UsageError("destination-exists", "the destination exists", where=target, hint="choose another")
+    if not target.parent.is_dir():
+        raise StorageError("no-directory", "there is no such directory", where=target.parent, hint="create it first")
+    made = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    with system_errors(target):
+        made.mkdir()
+        try:
+            storage = Storage(made)
+            entry = write_table_arrays(storage, "table", table, name=name)
+            document = TableFile(
+                format="scformat-table",
+                version=VERSION,
+                generator=f"scformat {__version__}",
+                table=entry,
+                groups=write_groups(storage, entry_arrays(entry)),
+                sha256=NO_DIGEST,
+            )
+            storage.write(MANIFEST_KEY, _encode(document)).result()
+            storage.sync()
+            made.rename(target)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def open_table_file(path: str | os.PathLike[str], store: Store) -> SamplingTable:
+    """Open a table that lies beside its store.
+
+    Raises
+    ------
+    InvalidDataError
+        ``not-a-table``, ``bad-table``.
+    UsageError
+        ``other-cells``: it belongs to another store.
+    """
+    storage = Storage(path)
+    data = storage.read(MANIFEST_KEY)
+    where = os.fspath(path)
+    if data is None:
+        raise StorageError("no-table", "there is no table", where=where, hint="make one with: scformat weights add")
+    try:
+        document = json.loads(data)
+        found = document["attributes"][ATTRIBUTE]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise InvalidDataError("not-a-table", "not a sampling table", where=where) from None
+    try:
+        file = TableFile.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "/".join(map(str, first["loc"]))
+        raise InvalidDataError("bad-table", first["msg"], where=f"{where}/zarr.json:{place}") from None
+    if file.version != VERSION or root_digest(data, found) != file.sha256:
+        what = "another version" if file.version != VERSION else "its zarr.json was changed"
+        raise InvalidDataError("bad-table", f"not a table that this release can use: {what}", where=where)
+    return open_entry(storage, file.table, store.manifest, lambda name: store.labels[name].categories)
+
+
+def read_entry(table: ManifestTable, where: str) -> TableEntry:
+    """Return a table of a manifest in full.
+
+    Raises
+    ------
+    InvalidDataError
+        ``bad-table``.
+    """
+    try:
+        return TableEntry.model_validate(table.model_dump())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = "/".join(map(str, first["loc"]))
+        raise InvalidDataError("bad-table", first["msg"], where=f"{where}: table {table.name!r}: {place}") from None
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step; the new content is durable before it takes the old one's place."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with system_errors(path):
+        try:
+            with made.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            made.replace(path)
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        finally:
+            made.unlink(missing_ok=True)
+
+
+def _encode(file: TableFile) -> bytes:
+    blank = encode_json({"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: as_json(file)}})
+    head, tail = blank.rsplit(f'"{NO_DIGEST}"'.encode(), 1)
+    return head + f'"{hashlib.sha256(blank).hexdigest()}"'.encode() + tail
+
+
+def _directory(store: Store) -> Path:
+    parts = urlsplit(store.path)
+    if "://" not in store.path:
+        return Path(store.path)
+    if parts.scheme == "file":
+        return Path(parts.path)
+    raise UsageError(
+        "cannot-add",
+        "tables are added to stores in directories only",
+        where=store.path,
+        hint="write the table beside the store, with -o FILE",
+    )
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep other writers of the root away; the lock is on the directory itself and leaves no file behind."""
+    with system_errors(directory):
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        with system_errors(directory):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> bytes:
+    with system_errors(path):
+        return path.read_bytes()
