@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from scformat import __version__
+from scformat.cli import weights
 from scformat.cli.convert import convert
 from scformat.cli.export import export
 from scformat.cli.failures import exit_status
@@ -62,6 +63,10 @@ def _root(
     """Cell stores for training on single-cell atlases: h5ad and 10x files in, fast random access out."""
 
 
+def _tables(*, debug: Debug = False) -> None:
+    """List, add and show sampling tables."""
+
+
 def _build() -> typer.Typer:
     app = typer.Typer(
         cls=_Group,
@@ -73,6 +78,11 @@ def _build() -> typer.Typer:
     commands: tuple[Callable[..., None], ...] = (convert, info, head, validate, export, simulate)
     for command in commands:
         app.command(command.__name__, cls=_Command)(command)
+    tables = typer.Typer(cls=_Group, rich_markup_mode=None, help="Sampling tables: list, add, show.")
+    tables.callback()(_tables)
+    for name, command in (("list", weights.list_tables), ("add", weights.add), ("show", weights.show)):
+        tables.command(name, cls=_Command)(command)
+    app.add_typer(tables, name="weights")
     return app
 
 
