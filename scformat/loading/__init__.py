@@ -1,1 +1,1 @@
-"""Batches of cells as numpy arrays: what a window of draws needs is read once, and batches are made of it by threads."""
+"""Batches of cells as numpy arrays: what a window of draws needs is read once, batches are made of it by threads."""

@@ -93,22 +93,23 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
     at = held.places(rows)
     starts, stops, total = held.starts[at], held.stops[at], held.total[at]
     mapping = np.empty(0, np.int32) if how.column_of_gene is None else how.column_of_gene
-    cells = (held.words, starts, stops, total, positions, np.uint64(how.seed))
-    ops = (how.recipe.codes, how.recipe.arguments, mapping, np.int64(how.n_genes))
+    ops = how.recipe
+    of_all = (held.words, starts, stops, total, positions, np.uint64(how.seed))
+    cells = (*of_all, ops.codes, ops.arguments, mapping, how.n_genes)
     dense = csr = tokens = None
     fault, bad = 0, 0
     if how.output == "dense":
         dense = np.zeros((len(rows), how.n_columns), np.float32)
-        if len(ops[0]) == 0 and how.column_of_gene is None:
+        if len(ops.codes) == 0 and how.column_of_gene is None:
             scatter_plain(held.words, starts, stops, dense)
         else:
-            fault, bad = _dense(*cells, *ops, dense)
+            fault, bad = _dense(*cells, dense)
     elif how.output == "csr":
         room = int(held.n_values[at].sum())
         offsets, columns = np.empty(len(rows) + 1, np.int64), np.empty(room, np.int64)
         values = np.empty(room, np.float32)
         chosen = mapping[mapping >= 0]
-        fault, bad = _csr(*cells, *ops, bool((np.diff(chosen) < 0).any()), offsets, columns, values)
+        fault, bad = _csr(*cells, bool((np.diff(chosen) < 0).any()), offsets, columns, values)
         n = int(offsets[-1]) if not fault else 0
         csr = (offsets, columns, values) if n == room else (offsets, columns[:n].copy(), values[:n].copy())
     else:
@@ -118,10 +119,8 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
         tokens = np.empty(shape, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
         tokens[0][:] = how.n_columns if spec.pad_id is None else spec.pad_id
         measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
-        kind = np.int64(("top", "random", "all").index(spec.how))
-        fault, bad = tokenize(
-            *cells, *ops, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens
-        )
+        kind = ("top", "random", "all").index(spec.how)
+        fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens)
     if fault == TOO_MANY_TOKENS:
         assert how.tokens is not None
         raise InvalidDataError(

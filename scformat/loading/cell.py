@@ -68,23 +68,28 @@ def make_cell(
                 kept += 1
         n = kept
     for op in range(len(codes)):
-        code = codes[op]
-        if code == SCALE_STORED or code == SCALE_SELECTED:
-            sum_ = np.float64(total)
-            if code == SCALE_SELECTED:
-                sum_ = 0.0
-                for k in range(n):
-                    sum_ += values[k]
-            if sum_ > 0:
-                factor = arguments[op] / sum_
-                for k in range(n):
-                    values[k] = np.float32(values[k] * factor)
-        elif code == LOG1P:
+        if codes[op] == LOG1P:
             for k in range(n):
                 values[k] = np.log1p(values[k])
-        elif code == BINS:
+        elif codes[op] == BINS:
             _bin(values[:n], arguments[op])
+        else:
+            _scale(values[:n], codes[op], arguments[op], total)
     return n
+
+
+@kernel
+def _scale(values: NDArray[np.float32], code: int, target: float, total: int) -> None:
+    sum_ = 0.0
+    if code == SCALE_STORED:
+        sum_ = float(total)
+    elif code == SCALE_SELECTED:
+        for k in range(len(values)):
+            sum_ += values[k]
+    if sum_ > 0:
+        factor = target / sum_
+        for k in range(len(values)):
+            values[k] = np.float32(values[k] * factor)
 
 
 @kernel

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 PROTEIN_CODING = "protein_coding"
 
+_KNOWN: WeakValueDictionary[str, Columns] = WeakValueDictionary()
+"""Those of this process, so that a batch from a worker finds its genes here instead of bringing them along."""
+
 
 @dataclass(frozen=True, eq=False)
 class Columns:
@@ -38,12 +43,18 @@ class Columns:
     store
     whole
         All genes of the store in its order.
+    key
+        The same in every process that this object was handed on to.
     """
 
     table: pd.DataFrame
     gene: NDArray[np.int64]
     store: Store
     whole: bool
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    def __post_init__(self) -> None:
+        _KNOWN[self.key] = self
 
     def __len__(self) -> int:
         return len(self.gene)
@@ -63,6 +74,11 @@ class Columns:
         view = self.store.sources_view
         everything = view.measured(np.arange(len(view.records)))
         return everything if self.whole else everything[:, self.gene] & (self.gene >= 0)
+
+
+def known_columns(key: str) -> Columns | None:
+    """Return the genes of a key, None where this process does not have them."""
+    return _KNOWN.get(key)
 
 
 def choose_genes(

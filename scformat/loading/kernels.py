@@ -22,10 +22,11 @@ WORDS_AN_ENTRY: Final = 4
 """More than any packed row takes: three words for one entry, seven for two or more."""
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
+_U1, _U2, _U3, _U7 = (np.uint64(x) for x in (1, 2, 3, 7))
 
 
 @kernel
-def _put(out: NDArray[np.uint16], at: int, gap: int, count: int) -> int:
+def _put(out: NDArray[np.uint16], at: int, gap: np.int64, count: np.int64) -> int:
     """Pack one gene; return where the next one goes."""
     if gap < 256 and count < 256:
         out[at] = np.uint16(gap | (count << 8))
@@ -78,45 +79,46 @@ def pack_rows(
     offsets[0] = 0
     size = chunks.shape[2]
     for row in range(len(starts)):
+        left = ends[row] - starts[row]
         chunk = starts[row] // size
-        p = starts[row] - chunk * size - 1
-        gene = np.int64(0)
-        before = np.int64(0)
-        gene_held = np.int64(-1)
-        held = np.int64(0)
-        n = 0
-        for _ in range(ends[row] - starts[row]):
-            p += 1
-            if p == size:
-                p = 0
-                chunk += 1
-            delta = np.int64(chunks[chunk, 0, p])
-            count = np.int64(chunks[chunk, 1, p])
-            gene += delta
-            if count == 0:
-                if delta != 65535:
-                    return BAD_ZERO, row
-                continue
-            if delta == 65535:
-                return (LOST if count == 65535 else BAD_DELTA), row
-            if gene >= n_genes:
-                return BAD_GENE, row
-            if gene == gene_held:
-                held += count
-                if held > 9007199254740991:
-                    return BAD_VALUE, row
-                continue
-            if held > 0:
-                at = _put(out, at, gene_held - before, held)
-                before = gene_held
-                n += 1
-            gene_held = gene
-            held = count
+        p = starts[row] - chunk * size
+        gene, gap, last_gap, last_count = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        n, last = 0, at
+        while left > 0:
+            stop = min(size, p + left)
+            left -= stop - p
+            while p < stop:
+                delta = np.int64(chunks[chunk, 0, p])
+                count = np.int64(chunks[chunk, 1, p])
+                p += 1
+                gene += delta
+                if gap == 0 and 0 < delta < 256 and 0 < count < 256:
+                    # Nearly every entry; what a further entry of this gene would need is kept.
+                    last, last_gap, last_count = at, delta, count
+                    out[at] = np.uint16(delta | (count << 8))
+                    at += 1
+                    n += 1
+                elif count == 0:
+                    if delta != 65535:
+                        return BAD_ZERO, row
+                    gap += 65535
+                elif delta == 65535:
+                    return (LOST if count == 65535 else BAD_DELTA), row
+                elif n > 0 and gap + delta == 0:
+                    last_count += count
+                    if last_count > 9007199254740991:
+                        return BAD_VALUE, row
+                    at = _put(out, last, last_gap, last_count)
+                else:
+                    last, last_gap, last_count = at, gap + delta, count
+                    at = _put(out, at, last_gap, count)
+                    gap = np.int64(0)
+                    n += 1
+            chunk += 1
+            p = 0
+        # Genes only ever grow within a row, so the last one is the largest.
         if gene >= n_genes and ends[row] > starts[row]:
             return BAD_GENE, row
-        if held > 0:
-            at = _put(out, at, gene_held - before, held)
-            n += 1
         offsets[row + 1] = at
         n_values[row] = n
     return OK, 0
@@ -157,30 +159,31 @@ def scatter_plain(
 ) -> None:
     """Write the counts of rows into a zeroed dense array of every gene, shape (n, n_genes)."""
     for row in range(len(starts)):
-        gene = np.int64(0)
-        at = starts[row]
-        stop = stops[row]
+        line = out[row]
+        # Unsigned places spare the check for those that count from the end.
+        gene = np.uint64(0)
+        at, stop = np.uint64(starts[row]), np.uint64(stops[row])
         while at < stop:
             word = words[at]
             if word >> 8:
-                gene += np.int64(word & 255)
-                out[row, gene] = np.float32(word >> 8)
-                at += 1
+                gene += np.uint64(word & 255)
+                line[gene] = np.float32(word >> 8)
+                at += _U1
             elif word == _SHORT:
-                gene += np.int64(words[at + 1])
-                out[row, gene] = np.float32(words[at + 2])
-                at += 3
+                gene += np.uint64(words[at + _U1])
+                line[gene] = np.float32(words[at + _U2])
+                at += _U3
             else:
-                gene += np.int64(words[at + 1]) | (np.int64(words[at + 2]) << 16)
+                gene += np.uint64(words[at + _U1]) | (np.uint64(words[at + _U2]) << np.uint64(16))
                 count = np.int64(0)
                 for k in range(4):
-                    count |= np.int64(words[at + 3 + k]) << (16 * k)
-                out[row, gene] = np.float32(count)
-                at += 7
+                    count |= np.int64(words[at + _U3 + np.uint64(k)]) << (16 * k)
+                line[gene] = np.float32(count)
+                at += _U7
 
 
 @kernel
-def sum_row(words: NDArray[np.uint16], start: int, stop: int) -> int:
+def sum_row(words: NDArray[np.uint16], start: int, stop: int) -> np.int64:
     """Sum the counts of one row."""
     total = np.int64(0)
     at = start

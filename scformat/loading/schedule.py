@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from scformat.sampling.plans import Plan
 
-LOOK_AHEAD = 8_192
-"""Independent draws of a rank that are read together: some of them share chunks, and requests go out in bulk."""
+LOOK_AHEAD = 4_096
+MOST_AHEAD = 65_536
+"""Independent draws of a rank that are read together: the first ones, and, doubling from run to run, the most.
+Some draws repeat a cell or share chunks, the more the more there are; but the first batch should not wait for them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,17 +81,25 @@ class Share:
         return begin, begin + length
 
 
-def runs(plan: Plan, share: Share, start: int, stop: int, *, most: int) -> Iterator[list[Step]]:
+def runs(
+    plan: Plan, share: Share, start: int, stop: int, *, most: int, ahead: int = LOOK_AHEAD
+) -> Iterator[list[Step]]:
     """Yield the steps from position `start` to the end of a pass, in runs that are read together.
 
     Parameters
     ----------
     most
         Cells of this rank that fit in memory at once: a window that holds more is cut.
+    ahead
+        Independent draws of this rank in the first run.
     """
     t = start
     while t < stop:
-        end = min(_window_stop(plan, t, share), stop)
+        if isinstance(plan, IndependentPlan):
+            end = min(t + ahead * share.world_size, stop)
+            ahead = min(2 * ahead, MOST_AHEAD)
+        else:
+            end = min(_window_stop(plan, t), stop)
         steps = -(-(end - t) // share.stride)
         pieces = -(-steps // max(1, most // share.batch))
         high = min(t + -(-steps // pieces) * share.stride, _end(share, t, stop))
@@ -102,10 +112,8 @@ def _end(share: Share, t: int, stop: int) -> int:
     return stop if share.steps is None else t + -(-(stop - t) // share.stride) * share.stride
 
 
-def _window_stop(plan: Plan, t: int, share: Share) -> int:
+def _window_stop(plan: Plan, t: int) -> int:
     window = plan.shape.window
-    if isinstance(plan, IndependentPlan):
-        return t + LOOK_AHEAD * share.world_size
     if isinstance(plan, EpochPlan):
         epoch, u = divmod(t, plan.n_cells)
         return epoch * plan.n_cells + min((u // window + 1) * window, plan.n_cells)

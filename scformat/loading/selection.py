@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from scformat.errors import UsageError, unknown_name
 from scformat.genes.organisms import organism_taxon
 from scformat.sampling.table import Table
+from scformat.tables.build import cells_digest
 
 if TYPE_CHECKING:
     import os
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.store import Store
+    from scformat.tables.view import SamplingTable
 
 
 def select_rows(
@@ -61,17 +62,23 @@ def select_rows(
 
 
 def choose_table(
-    store: Store, table: Table | str | os.PathLike[str] | None = None, rows: NDArray[np.int64] | None = None
+    store: Store,
+    table: Table | SamplingTable | str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    where: str | None = None,
+    organism: str | None = None,
 ) -> Table:
-    """Return the table to draw with.
+    """Return the table to draw with, over the cells that :func:`select_rows` chooses.
 
     Parameters
     ----------
     table
-        A table; the name of one of the store, or what :attr:`Store.tables` knows besides; None: every cell alike.
-    rows
-        The cells that may be drawn, ascending; None: all. Strata keep their shares of the draws, and those that no
-        cell is left of lose theirs to the others in proportion.
+        A table; the name of one of the store; the path of a table's file; labels and schemes, such as
+        ``cell_type:balanced``; None: every cell alike.
+    split, where, organism
+        Labels and schemes are weighed over the cells chosen. The strata of a finished table keep their shares of
+        the draws; those that no cell is left of lose theirs to the others in proportion.
 
     Raises
     ------
@@ -80,13 +87,19 @@ def choose_table(
     UnknownNameError
         ``unknown-table``.
     """
-    digest = cells_digest(store)
+    from scformat.tables import Tables, build_table
+
+    if isinstance(table, str) and ":" in table and table not in Tables(store) and (split or where) is not None:
+        table = build_table(store, table, split=split, where=where)
+        split = where = None
+    rows = select_rows(store, split=split, where=where, organism=organism)
+    digest = cells_digest(store.manifest)
     if table is None:
         if not store.n_cells:
             raise UsageError("no-cells", "there are no cells to draw", where=store.path)
         uniform = Table.uniform(np.arange(store.n_cells, dtype=np.int64) if rows is None else rows)
         return Table(uniform.masses, uniform.counts, uniform.strata, cells_digest=digest)
-    found: Table = table if isinstance(table, Table) else store.tables[table]  # type: ignore[attr-defined]
+    found = table if isinstance(table, Table) else Tables(store).find(table).table
     if rows is None:
         return found
     allowed = np.zeros(store.n_cells, np.bool_)
@@ -98,11 +111,3 @@ def choose_table(
         raise UsageError("no-cells", "the table draws none of the cells that are asked for", where=store.path)
     made = Table.from_weights(kept, weights)
     return Table(made.masses, made.counts, made.strata, cells_digest=digest)
-
-
-def cells_digest(store: Store) -> str:
-    """Digest of what the rows of a store refer to: its cells' contents, in their order."""
-    total = hashlib.sha256()
-    for part in store.manifest.parts:
-        total.update(f"{part.start} {part.n_cells} {part.content.sha256}\n".encode())
-    return total.hexdigest()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,6 +158,7 @@ class _Reader:
         self._words = np.empty(0, np.uint16)
         self._used = 0
         self._lock = threading.Lock()
+        self._scratch = threading.local()
 
     def parts(self) -> Iterator[tuple[Part, int, int]]:
         """Which of the rows lie in each part."""
@@ -214,12 +217,13 @@ class _Reader:
         first, last = np.searchsorted(
             fetched.numbers, [int(starts[held][0]) // size, (int(stops[held][-1]) - 1) // size]
         ).tolist()
-        chunks = np.empty((last - first + 1, *part.entries.chunk), part.entries.dtype)
+        shape = (last - first + 1, *part.entries.chunk)
+        chunks = self._room("chunks", math.prod(shape)).reshape(shape)
         self._store._storage.decode_fetched(fetched, chunks, first=first)
         begin = np.zeros(high - low, np.int64)
         begin[held] = np.searchsorted(fetched.numbers[first : last + 1], starts[held] // size) * size
         begin[held] += starts[held] % size
-        out = np.empty(WORDS_AN_ENTRY * int((stops - starts).sum()), np.uint16)
+        out = self._room("words", WORDS_AN_ENTRY * int((stops - starts).sum()))
         offsets = np.empty(high - low + 1, np.int64)
         fault, row = pack_rows(
             chunks, begin, begin + stops - starts, self._store.n_genes, out, offsets, self._n_values[low:high]
@@ -239,7 +243,15 @@ class _Reader:
         self._starts[low:high] = at + offsets[:-1]
         self._stops[low:high] = at + offsets[1:]
 
+    def _room(self, name: str, n: int) -> NDArray[np.uint16]:
+        """Return room for `n` words, which this thread uses again and again: fresh memory costs as much as decoding."""
+        held: NDArray[np.uint16] | None = getattr(self._scratch, name, None)
+        if held is None or len(held) < n:
+            held = np.empty(n + n // 4, np.uint16)
+            setattr(self._scratch, name, held)
+        return held[:n]
+
 
 def _pairs(low: int, high: int, cut: NDArray[Any]) -> Iterator[tuple[int, int]]:
     bounds = np.unique(np.concatenate([[low], low + cut, [high]])).tolist()
-    return zip(bounds[:-1], bounds[1:], strict=True)
+    return pairwise(bounds)

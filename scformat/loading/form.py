@@ -1,0 +1,100 @@
+"""The form of batches: their genes, labels, transforms and output, from what users give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from scformat.errors import UsageError, unknown_name
+from scformat.loading.batches import OUTPUTS, Assembly, Output
+from scformat.loading.genes import choose_genes
+from scformat.loading.transforms import GeneSubset, TokenSpec, recipe
+from scformat.random import check_seed
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Sequence
+
+    from scformat.loading.genes import Columns
+    from scformat.loading.transforms import Transform
+    from scformat.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Form:
+    """What a batch looks like.
+
+    Attributes
+    ----------
+    labels
+        Names of the labels that are read.
+    columns
+        The genes.
+    assembly
+        How kernels make it.
+    """
+
+    labels: tuple[str, ...]
+    columns: Columns
+    assembly: Assembly
+
+    def seeded(self, seed: int) -> Form:
+        """Return the same form with random transforms of another seed."""
+        return replace(self, assembly=replace(self.assembly, seed=seed))
+
+
+def choose_form(
+    store: Store,
+    *,
+    labels: Sequence[str] = (),
+    output: Output | TokenSpec = "dense",
+    tokens: TokenSpec | None = None,
+    genes: Sequence[str] | str | os.PathLike[str] | None = None,
+    organism: str | None = None,
+    transforms: Iterable[Transform] = (),
+    seed: int = 0,
+) -> Form:
+    """Decide the form of batches.
+
+    Raises
+    ------
+    UsageError
+        ``not-a-list``, ``bad-transforms``, ``bad-output``, and those of :func:`scformat.loading.genes.choose_genes`.
+    UnknownNameError
+        ``unknown-label``, ``unknown-output``.
+    """
+    given = tuple(transforms)
+    subsets = [t for t in given if isinstance(t, GeneSubset)]
+    if len(subsets) + (genes is not None) > 1:
+        raise UsageError("bad-transforms", "genes are chosen more than once", hint="give genes or one GeneSubset")
+    columns = choose_genes(store, list(subsets[0].genes) if subsets else genes, organism=organism)
+    spec = output if isinstance(output, TokenSpec) else tokens
+    kind = "tokens" if isinstance(output, TokenSpec) else output
+    if kind not in OUTPUTS:
+        raise unknown_name("output", kind, OUTPUTS)
+    if (kind == "tokens") != (spec is not None):
+        raise UsageError(
+            "bad-output", "tokens need a TokenSpec, and nothing else does", hint="give output=TokenSpec(max_len=...)"
+        )
+    return Form(
+        labels=_label_names(store, labels),
+        columns=columns,
+        assembly=Assembly(
+            output=kind,
+            n_genes=store.n_genes,
+            n_columns=len(columns),
+            column_of_gene=columns.column_of_gene(),
+            recipe=recipe(t for t in given if not isinstance(t, GeneSubset)),
+            seed=check_seed(seed),
+            tokens=spec,
+            measured=columns.measured if spec is not None and spec.add_zero_genes else None,
+        ),
+    )
+
+
+def _label_names(store: Store, labels: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise UsageError("not-a-list", "labels is one text", expected="a list of names", found=repr(labels))
+    for name in labels:
+        _ = store.labels[name]
+    return tuple(labels)

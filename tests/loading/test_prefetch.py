@@ -1,0 +1,74 @@
+"""Order of delivery, where errors surface, and that nothing is left running."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scformat.loading.prefetch import Loaded, deliver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scformat.loading.window import Work
+
+
+def loads(
+    n: int, size: int, *, bad_load: int = -1, bad_batch: int = -1
+) -> Iterator[Callable[[Callable[[Work], None]], Loaded[int]]]:
+    def batch(number: int) -> int:
+        time.sleep(0.001 * (number % 3))
+        if number == bad_batch:
+            raise ValueError(f"batch {number}")
+        return number
+
+    def load(number: int, run: Callable[[Work], None]) -> Loaded[int]:
+        done: list[int] = []
+        run((lambda k=k: done.append(k)) for k in range(20))  # type: ignore[misc]
+        assert sorted(done) == list(range(20))
+        if number == bad_load:
+            raise ValueError(f"load {number}")
+        return Loaded(batches=[lambda k=k: batch(k) for k in range(number * size, (number + 1) * size)])  # type: ignore[misc]
+
+    for number in range(n):
+        yield lambda run, number=number: load(number, run)  # type: ignore[misc]
+
+
+def ours() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("scformat-")]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_batches_come_in_order(threads: int) -> None:
+    assert list(deliver(loads(7, 9), threads=threads)) == list(range(63))
+    assert not ours()
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+@pytest.mark.parametrize(("bad_load", "bad_batch", "before"), [(3, -1, 15), (-1, 22, 22), (0, -1, 0)])
+def test_an_error_waits_for_the_batches_before_it(threads: int, bad_load: int, bad_batch: int, before: int) -> None:
+    got = []
+    with pytest.raises(ValueError, match=r"^(load|batch) \d+$"):
+        for number in deliver(loads(6, 5, bad_load=bad_load, bad_batch=bad_batch), threads=threads):
+            got.append(number)
+    assert got == list(range(before))
+    assert not ours()
+
+
+def test_only_one_run_is_read_ahead() -> None:
+    begun = []
+
+    def watched() -> Iterator[Callable[[Callable[[Work], None]], Loaded[int]]]:
+        for number, load in enumerate(loads(10, 50)):
+            begun.append(number)
+            yield load
+
+    stream = deliver(watched(), threads=2)
+    next(stream)
+    time.sleep(0.05)
+    assert begun == [0, 1]
+    stream.close()  # type: ignore[attr-defined]
+    assert not ours()

@@ -1,0 +1,213 @@
+"""Held cells are what the store reads: any counts and gaps, repeated rows, labels, several shards; damage is told."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from samples import counts_matrix, gene_ids, sample
+
+import scformat
+from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST
+from scformat.errors import InvalidDataError, ScformatError
+from scformat.loading.batches import Assembly, make_batch
+from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows, scatter_plain, sum_row
+from scformat.loading.transforms import recipe
+from scformat.loading.window import costs, read_window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from scformat.loading.window import Work
+    from scformat.store import Store
+
+N, M = 900, 300
+
+
+def entries_of(row: dict[int, int]) -> list[tuple[int, int]]:
+    """Encode one row as the format says."""
+    out, at = [], 0
+    for gene, value in sorted(row.items()):
+        gap = gene - at
+        at = gene
+        out += [(65535, 0)] * (gap // 65535)
+        pieces = [65535] * ((value - 1) // 65535)
+        for piece in [*pieces, value - 65535 * len(pieces)]:
+            out.append((gap % 65535, piece))
+            gap = 0
+    return out
+
+
+def packed(rows: list[list[tuple[int, int]]], n_genes: int) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    size = 4
+    flat = [pair for row in rows for pair in row]
+    chunks = np.full((-(-len(flat) // size) + 1, 2, size), 65535, np.uint16)
+    for i, pair in enumerate(flat):
+        chunks[i // size, :, i % size] = pair
+    ends = np.cumsum([len(r) for r in rows]).astype(np.int64)
+    starts = ends - [len(r) for r in rows]
+    out = np.empty(WORDS_AN_ENTRY * len(flat) + 1, np.uint16)
+    offsets, n = np.empty(len(rows) + 1, np.int64), np.empty(len(rows), np.int32)
+    return pack_rows(chunks, starts, ends, n_genes, out, offsets, n), out, offsets, n
+
+
+rows_of_counts = st.lists(
+    st.dictionaries(
+        st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605])),
+        st.one_of(st.integers(1, 3), st.integers(250, 260), st.integers(65530, 65540), st.integers(1, 300_000)),
+        max_size=12,
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows_of_counts)
+def test_packing_keeps_every_count(rows: list[dict[int, int]]) -> None:
+    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000)
+    assert fault == 0
+    dense = np.zeros((len(rows), 200_000), np.float32)
+    scatter_plain(words, offsets[:-1], offsets[1:], dense)
+    genes, values = np.empty(20, np.int32), np.empty(20, np.float32)
+    for i, row in enumerate(rows):
+        held = expand_row(words, offsets[i], offsets[i + 1], genes, values)
+        assert held == n[i] == len(row)
+        assert dict(zip(genes[:held].tolist(), values[:held].tolist(), strict=True)) == row
+        assert genes[:held].tolist() == sorted(row)
+        assert sum_row(words, offsets[i], offsets[i + 1]) == sum(row.values())
+        assert {int(g): int(dense[i, g]) for g in np.flatnonzero(dense[i])} == row
+
+
+def test_counts_beyond_a_word_are_packed() -> None:
+    value = 2**40 + 3
+    pieces = [65535] * ((value - 1) // 65535 % 100)  # a hundred pieces are enough to pass 16 bits
+    row = [(70, 65535), *[(0, 65535) for _ in pieces], (0, 9)]
+    (fault, _), words, offsets, n = packed([row], 100)
+    assert (fault, n[0]) == (0, 1)
+    assert sum_row(words, offsets[0], offsets[1]) == 65535 * (len(pieces) + 1) + 9
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ([(3, 0)], BAD_ZERO),
+        ([(65535, 1)], BAD_DELTA),
+        ([(65535, 65535)], LOST),
+        ([(99, 1), (1, 1)], BAD_GENE),
+        ([(99, 1), (65535, 0)], BAD_GENE),
+    ],
+)
+def test_broken_entries_are_told_with_their_row(row: list[tuple[int, int]], fault: int) -> None:
+    found, *_ = packed([[(0, 1)], [], row], 100)
+    assert found == (fault, 2)
+    assert BAD_VALUE not in found[:1]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("stores") / "a.cells"
+    values = counts_matrix(N, M, seed=1, mean=1.5)
+    values[5:9, 3] = 70_000
+    values[700] = 0
+    rng = np.random.default_rng(0)
+    many = {f"label{i}": pd.Categorical.from_codes(rng.integers(-1, 3, N), ["a", "b", "c"]) for i in range(10)}
+    first = sample(values[:600], genes=gene_ids(M), prefix="a", obs={k: v[:600] for k, v in many.items()})
+    second = sample(values[600:], genes=gene_ids(M), prefix="b", obs={k: v[600:] for k, v in many.items()})
+    scformat.convert([first, second], target, order="shuffled", jobs=1)
+    return target
+
+
+@pytest.fixture(scope="module")
+def store(path: Path) -> Store:
+    return scformat.open(path)
+
+
+def assembly(store: Store) -> Assembly:
+    return Assembly(
+        output="dense",
+        n_genes=store.n_genes,
+        n_columns=store.n_genes,
+        column_of_gene=None,
+        recipe=recipe([]),
+        seed=0,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, N - 1), min_size=1, max_size=60))
+def test_held_cells_are_what_the_store_reads(store: Store, rows: list[int]) -> None:
+    wanted = np.array(rows)
+    names = tuple(store.labels)
+    held = read_window(store, wanted, labels=names)
+    assert held.rows.tolist() == sorted(set(rows))
+    cells = store.read(wanted)
+    batch = make_batch(held, wanted, np.arange(len(rows), dtype=np.uint64), assembly(store))
+    assert batch.dense is not None
+    assert np.array_equal(batch.dense, cells.dense())
+    assert np.array_equal(batch.source, cells.source)
+    assert np.array_equal(held.n_values[held.places(wanted)], np.diff(cells.csr().indptr))
+    for i, name in enumerate(names):
+        assert np.array_equal(batch.labels[i], store.labels[name].codes(wanted))
+
+
+def test_labels_beyond_the_record_are_read_too(store: Store) -> None:
+    part = store.manifest.parts[0]
+    assert any(place.array is not None for place in part.labels.values())
+    assert any(place.field is not None for place in part.labels.values())
+
+
+def test_tiles_cover_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scformat.loading.window.TILE_ENTRIES", 500)
+    n_tiles = 0
+
+    def run(work: Work) -> None:
+        nonlocal n_tiles
+        pieces = list(work)
+        n_tiles = len(pieces)
+        for piece in reversed(pieces):
+            piece()
+
+    wanted = np.arange(N)
+    held = read_window(store, wanted, run=run)
+    assert n_tiles > 20
+    batch = make_batch(held, wanted, np.arange(N, dtype=np.uint64), assembly(store))
+    assert batch.dense is not None
+    assert np.array_equal(batch.dense, store.read(wanted).dense())
+
+
+def test_costs_are_those_of_the_chunks(store: Store) -> None:
+    found = costs(store, np.array([3, 3, 4]))
+    assert (found.draws, found.cells) == (3, 2)
+    assert 1 <= found.chunks <= 3
+    assert 1 <= found.requests <= found.chunks
+    assert 0 < found.bytes < store.size_on_disk()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("damage", ["gone", "flipped", "short"])
+def test_damage_is_one_clear_error(path: Path, tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "b.cells"
+    shutil.copytree(path, copy)
+    store = scformat.open(copy)
+    file = copy / store.manifest.parts[0].entries.path / "c" / "0" / "0"
+    assert file.is_file()
+    if damage == "gone":
+        file.unlink()
+    elif damage == "short":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        data = bytearray(file.read_bytes())
+        data[40] ^= 1
+        file.write_bytes(data)
+    with pytest.raises(ScformatError) as caught:
+        read_window(store, np.arange(N))
+    assert isinstance(caught.value, InvalidDataError)
+    assert caught.value.code in ("lost-chunk", "damaged-chunk")
+    assert "entries" in str(caught.value)
