@@ -60,6 +60,7 @@ def convert(
     jobs: int | None = None,
     memory: str | int = "1GB",
     overwrite: bool = False,
+    weights: Sequence[str] | None = None,
     sources_table: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Store:
@@ -109,6 +110,8 @@ def convert(
         Threads; None: one a processor.
     memory
         Memory for buffers, for example ``1GB``; what imports and per-cell columns take comes on top.
+    weights
+        Sampling tables to make, each ``NAME=BY:SCHEME[@SPLIT]``, for example ``ct=cell_type:balanced@train``.
     overwrite
         Replace a store at the destination, once the new one is whole.
     sources_table
@@ -149,6 +152,7 @@ def convert(
         jobs=jobs,
         memory=memory,
         overwrite=overwrite,
+        weights=weights,
         sources_table=sources_table,
         progress=progress,
     )

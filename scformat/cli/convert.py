@@ -76,6 +76,10 @@ def convert(
         typer.Option(metavar="A,B", help="Columns whose groups stay in one split, for example study,donor_id."),
     ] = None,
     splits_file: Annotated[str | None, typer.Option(metavar="FILE", help="A table that gives the splits.")] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BY:SCHEME[@SPLIT]", help="A sampling table to make; may be repeated."),
+    ] = None,
     no_ontology: Annotated[bool, typer.Option("--no-ontology", help="Take ontology columns as plain text.")] = False,
     on_bad: Annotated[
         str, typer.Option(metavar="stop|skip", help="What to do about a source that cannot be converted.")
@@ -119,6 +123,7 @@ def convert(
         "jobs": jobs,
         "memory": memory,
         "overwrite": overwrite,
+        "weights": weights,
         "sources_table": sources_table,
     }
     if options["order"] == "source" and stratify_by:

@@ -12,7 +12,9 @@ from scformat.errors import UsageError, unknown_name
 from scformat.expression import parse
 from scformat.genes import organism_taxon
 from scformat.random import check_seed
+from scformat.sampling.parsing import parse_schemes
 from scformat.splits import SplitSpec
+from scformat.tables.publish import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,32 @@ Order = Literal["source", "shuffled", "stratified"]
 ORDERS = ("source", "shuffled", "stratified")
 
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsSpec:
+    """A sampling table to make with the store: ``NAME=BY:SCHEME[@SPLIT]``."""
+
+    name: str
+    by: str
+    split: str | None
+
+    @classmethod
+    def parse(cls, text: str, splits: Sequence[str] | None) -> WeightsSpec:
+        """Read one, and check all of it that does not need the labels.
+
+        `splits` are the names that there will be, None where a file gives them.
+        """
+        name, equals, rest = text.partition("=")
+        by, at, split = rest.rpartition("@") if "@" in rest else (rest, "", "")
+        if not equals or not by or (at and not split):
+            raise UsageError(
+                "bad-weights", "not a table", expected="NAME=BY:SCHEME or NAME=BY:SCHEME@SPLIT", found=text
+            )
+        if at and splits is not None and split not in splits:
+            raise unknown_name("split", split, splits, where=text)
+        parse_schemes(by)
+        return cls(name=check_name(name), by=by, split=split or None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +74,7 @@ class Options:
     jobs: int = 1
     memory: int = 10**9
     overwrite: bool = False
+    weights: tuple[WeightsSpec, ...] = ()
 
 
 DEFAULTS: dict[str, Any] = {
@@ -66,6 +95,7 @@ DEFAULTS: dict[str, Any] = {
     "jobs": None,
     "memory": "1GB",
     "overwrite": False,
+    "weights": None,
 }
 """Every option of :func:`scformat.convert` and its default."""
 
@@ -89,6 +119,7 @@ def check_options(
     jobs: int | None,
     memory: str | int,
     overwrite: bool,
+    weights: Sequence[str] | None,
 ) -> Options:
     """Check the options of a conversion before anything is read, and bring each to its own type."""
     if counts not in ("auto", "X", "raw", "matrix") and not counts.startswith("layers/"):
@@ -111,6 +142,7 @@ def check_options(
         )
     if splits is not None and splits_file is not None:
         raise UsageError("conflicting-options", "both splits and a splits file are given", hint="leave one of them out")
+    shares = None if splits is None else SplitSpec.of(splits)
     return Options(
         counts=counts,
         genes=os.fspath(genes),
@@ -120,7 +152,7 @@ def check_options(
         where=None if where is None else parse(where),
         order="stratified" if strata and order == "source" else order,  # type: ignore[arg-type]
         stratify_by=strata,
-        splits=None if splits is None else SplitSpec.of(splits),
+        splits=shares,
         split_by=_names(split_by or (), "split_by"),
         splits_file=None if splits_file is None else Path(splits_file),
         ontology=ontology,
@@ -129,6 +161,7 @@ def check_options(
         jobs=_jobs(jobs),
         memory=parse_size(memory),
         overwrite=overwrite,
+        weights=_weights(weights, shares, from_file=splits_file is not None),
     )
 
 
@@ -148,6 +181,15 @@ def parse_size(text: str | float) -> int:
 
 MIN_MEMORY = 100 * 10**6
 """Below, buffers would be smaller than one shard for each job."""
+
+
+def _weights(given: Sequence[str] | None, splits: SplitSpec | None, *, from_file: bool) -> tuple[WeightsSpec, ...]:
+    if isinstance(given, str):
+        given = [given]
+    known = None if from_file else () if splits is None else splits.names
+    specs = tuple(WeightsSpec.parse(text, known) for text in given or ())
+    _names([spec.name for spec in specs], "weights")
+    return specs
 
 
 def _seed(seed: int) -> int:

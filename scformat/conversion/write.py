@@ -32,7 +32,9 @@ from scformat.manifest import (
 from scformat.ontology import descendant_counts
 from scformat.root import encode_root
 from scformat.storage import ArrayWriter, Storage, write_array, write_groups, write_strings, write_table
+from scformat.store import open_store
 from scformat.strings import Strings
+from scformat.tables import add_table, build_table
 from scformat.version import __version__
 
 if TYPE_CHECKING:
@@ -88,6 +90,9 @@ def write_store(
     groups = write_groups(storage, sorted(set(array_paths(manifest))))
     storage.write("zarr.json", encode_root(manifest.model_copy(update={"groups": groups}))).result()
     storage.sync()
+    for spec in plan.options.weights:
+        store = open_store(directory)
+        add_table(store, spec.name, build_table(store, spec.by, name=spec.name, split=spec.split, progress=progress))
 
 
 def array_paths(manifest: Manifest) -> list[str]:
