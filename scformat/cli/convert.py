@@ -141,6 +141,8 @@ def convert(
             store = scformat.convert(sources or [], destination, progress=report, **options)
     if not dry_run:
         n_sources = len(store.sources)
+        for skipped in store.manifest.skipped:
+            message(f"skipped {skipped.message}")
         message(
             f"wrote {destination}: {store.n_cells:,} cells, {store.n_genes:,} genes, "
             f"{n_sources:,} source{'' if n_sources == 1 else 's'}, {time.monotonic() - start:.1f} s"
