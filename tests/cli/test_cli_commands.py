@@ -181,10 +181,10 @@ def test_a_file_without_counts_is_refused_with_what_was_found(run: Run, shared_d
     assert not list(tmp_path.iterdir())
 
 
-def test_skipped_sources_are_named(studies: list[Path], tmp_path: Path) -> None:
+def test_skipped_sources_are_named(run: Run, studies: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.h5ad"
     bad.write_bytes(b"not a file of this kind")
-    done = scformat("convert", *studies, bad, tmp_path / "a.cells", "--on-bad", "skip")
+    done = run("convert", *studies, bad, tmp_path / "a.cells", "--on-bad", "skip")
     assert done.returncode == 0, done.stderr
     skipped, wrote = done.stderr.splitlines()
     assert skipped.startswith("skipped bad.h5ad: ")

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-import scformat as package
-
-from .conftest import scformat
+import scformat
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
     from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -25,24 +27,24 @@ def copied(store: Path, tmp_path: Path) -> Path:
     return target
 
 
-def test_add_list_show(copied: Path) -> None:
-    assert "no stored tables" in scformat("weights", "list", copied).stderr
-    added = scformat("weights", "add", copied, "ct", "--by", "cell_type:balanced")
+def test_add_list_show(run: Run, copied: Path) -> None:
+    assert "no stored tables" in run("weights", "list", copied).stderr
+    added = run("weights", "add", copied, "ct", "--by", "cell_type:balanced")
     assert added.returncode == 0, added.stderr
-    listed = json.loads(scformat("weights", "list", copied, "--json").stdout)
+    listed = json.loads(run("weights", "list", copied, "--json").stdout)
     assert list(listed["tables"]) == ["ct"]
-    shown = json.loads(scformat("weights", "show", copied, "ct", "--json").stdout)
+    shown = json.loads(run("weights", "show", copied, "ct", "--json").stdout)
     shares = [row["probability"] for row in shown["strata_by_probability"]]
     assert sum(shares) == pytest.approx(1)
     assert max(shares) - min(shares) < 1e-6
-    assert scformat("validate", copied).returncode == 0
+    assert run("validate", copied).returncode == 0
 
 
-def test_a_table_beside_a_store_draws_the_same(copied: Path, tmp_path: Path) -> None:
+def test_a_table_beside_a_store_draws_the_same(run: Run, copied: Path, tmp_path: Path) -> None:
     beside = tmp_path / "ct.table"
-    assert scformat("weights", "add", copied, "ct", "--by", "cell_type:balanced", "-o", beside).returncode == 0
-    assert scformat("weights", "add", copied, "ct", "--by", "cell_type:balanced").returncode == 0
-    store = package.open(copied)
+    assert run("weights", "add", copied, "ct", "--by", "cell_type:balanced", "-o", beside).returncode == 0
+    assert run("weights", "add", copied, "ct", "--by", "cell_type:balanced").returncode == 0
+    store = scformat.open(copied)
     np.testing.assert_array_equal(store.tables.find(beside).draw(3, 0, 100), store.tables["ct"].draw(3, 0, 100))
 
 
@@ -57,20 +59,20 @@ def test_a_table_beside_a_store_draws_the_same(copied: Path, tmp_path: Path) -> 
         (("show", "nothing"), "unknown-table"),
     ],
 )
-def test_what_is_refused(copied: Path, arguments: tuple[str, ...], code: str) -> None:
+def test_what_is_refused(run: Run, copied: Path, arguments: tuple[str, ...], code: str) -> None:
     command, *rest = arguments
-    done = scformat("weights", command, copied, *rest)
+    done = run("weights", command, copied, *rest)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert f"[{code}]" in done.stderr
     assert not (copied / "tables").exists()
 
 
-def test_tables_made_with_the_store(studies: list[Path], tmp_path: Path) -> None:
+def test_tables_made_with_the_store(run: Run, studies: list[Path], tmp_path: Path) -> None:
     arguments = ("--splits", "train=0.8,test=0.2", "--weights", "ct=cell_type:balanced@train")
     for name in ("a.cells", "b.cells"):
-        done = scformat("convert", *studies, tmp_path / name, *arguments)
+        done = run("convert", *studies, tmp_path / name, *arguments)
         assert done.returncode == 0, done.stderr
-    one, other = (package.open(tmp_path / name) for name in ("a.cells", "b.cells"))
+    one, other = (scformat.open(tmp_path / name) for name in ("a.cells", "b.cells"))
     assert one.manifest.sha256 == other.manifest.sha256
     rows = one.tables["ct"].draw(0, 0, 200)
     assert set(one.obs(["split"], rows)["split"]) == {"train"}
@@ -85,8 +87,10 @@ def test_tables_made_with_the_store(studies: list[Path], tmp_path: Path) -> None
         ("ct=cell_typ:balanced", "unknown-label"),
     ],
 )
-def test_tables_that_cannot_be_made_leave_nothing(studies: list[Path], tmp_path: Path, text: str, code: str) -> None:
-    done = scformat("convert", *studies, tmp_path / "a.cells", "--splits", "train=0.8,test=0.2", "--weights", text)
+def test_tables_that_cannot_be_made_leave_nothing(
+    run: Run, studies: list[Path], tmp_path: Path, text: str, code: str
+) -> None:
+    done = run("convert", *studies, tmp_path / "a.cells", "--splits", "train=0.8,test=0.2", "--weights", text)
     assert done.returncode == 2, done.stderr
     assert f"[{code}]" in done.stderr
     assert list(tmp_path.iterdir()) == []
