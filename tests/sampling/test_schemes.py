@@ -62,7 +62,7 @@ def shares(scheme: Scheme, counts: list[int], axis: Axis = PLAIN) -> list[float]
         (EffectiveNumber(0.99), lambda n: n * (1 - 0.99) / (1 - 0.99**n)),
         (EffectiveNumber(0), lambda n: n),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else str(value),
 )
 def test_formulas(scheme: Scheme, mass: object) -> None:
     counts = [1, 40, 25_000]
