@@ -401,12 +401,21 @@ def test_two_conversions_to_one_destination_and_a_killed_one(files: Path, work: 
     assert files_of(target) == files_of(work / "b.cells")
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to its background jobs: they are born with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_to_the_command_leave_nothing(number: signal.Signals, work: Path) -> None:
     source = work.parent / "in.h5ad"
     sample(counts_matrix(30_000, 150, mean=2.0), layout="csc").write_h5ad(source)
     process = subprocess.Popen(
-        [*COMMAND, str(source), str(work / "a.cells")], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, str(source), str(work / "a.cells")],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 (this process has no threads of its own)
     )
     for _ in range(2000):
         if listing(work):
