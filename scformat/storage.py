@@ -14,7 +14,7 @@ import numpy as np
 
 from scformat import layout
 from scformat.blobs import Blobs, Written, open_blobs
-from scformat.codec import ABSENT, DamagedError, decode_chunk, decode_index, encode_json, encode_shard, index_size
+from scformat.codec import ABSENT, DamagedError, decode_index, encode_json, encode_shard, index_size
 from scformat.errors import InvalidDataError
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
@@ -119,56 +119,28 @@ class Storage:
         Not for counts, whose fill value is a pair of elements and only the decoder can tell.
         """
         spans, shape = _spans(region, array.shape)
-        values = self.read_regions(array, [spans])[0]
+        values = self._read_region(array, spans)
         self.refuse_fill(array, values)
         return values.reshape(shape)
 
-    def read_regions(self, array: Array, regions: Sequence[Region]) -> list[NDArray[Any]]:
-        """Read several regions of an array.
-
-        Raises
-        ------
-        InvalidDataError
-            ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
-        """
+    def _read_region(self, array: Array, region: Region) -> NDArray[Any]:
+        """Read a region of an array of any grid, shard by shard."""
         spec = array_spec(array)
-        outs = [np.empty([stop - start for start, stop in region], array.dtype) for region in regions]
-        wanted: dict[tuple[int, ...], list[tuple[tuple[int, ...], int]]] = {}
-        for number, region in enumerate(regions):
-            chunks = [range(a // c, -(-b // c)) for (a, b), c in zip(region, spec.chunk, strict=True)]
-            for chunk in itertools.product(*chunks):
-                shard = tuple(i * c // s for i, c, s in zip(chunk, spec.chunk, spec.shard, strict=True))
-                wanted.setdefault(shard, []).append((chunk, number))
-        for shard, places in wanted.items():
-            chunks_here = sorted({chunk for chunk, _ in places})
-            decoded = dict(zip(chunks_here, self._chunks(spec, shard, chunks_here), strict=True))
-            for chunk, number in places:
-                _copy(decoded[chunk], chunk, spec, outs[number], regions[number])
-        return outs
-
-    def _chunks(self, spec: ArraySpec, shard: tuple[int, ...], chunks: Sequence[tuple[int, ...]]) -> list[NDArray[Any]]:
-        """Read and decode some chunks of one shard; neighbours in the file are one read."""
-        key = spec.key(shard)
-        index = self._index(spec, shard)
-        per_shard = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
-        places = [index[tuple(i % n for i, n in zip(chunk, per_shard, strict=True))].tolist() for chunk in chunks]
-        for chunk, (offset, length) in zip(chunks, places, strict=True):
-            if offset == ABSENT:
-                raise _lost(self.at(key), f"chunk {list(chunk)}")
-            if length > 2 * spec.chunk_bytes + 64:
-                raise _damaged(self.at(key), f"chunk {list(chunk)}: a length of {length}")
-        ranges = _joined(places)
-        pieces = dict(zip([start for start, _ in ranges], self._blobs.read_ranges(key, ranges), strict=True))
-        starts = np.array([start for start, _ in ranges])
-        out = []
-        for chunk, (offset, length) in zip(chunks, places, strict=True):
-            start = int(starts[np.searchsorted(starts, offset, side="right") - 1])
-            values = np.empty(spec.chunk, spec.dtype)
-            try:
-                decode_chunk(pieces[start][offset - start : offset - start + length], values)
-            except DamagedError as error:
-                raise _damaged(self.at(key), f"chunk {list(chunk)}: {error}") from None
-            out.append(values)
+        out = np.empty([stop - start for start, stop in region], array.dtype)
+        chunks = [range(a // c, -(-b // c)) for (a, b), c in zip(region, spec.chunk, strict=True)]
+        wanted: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+        for chunk in itertools.product(*chunks):
+            shard = tuple(i * c // s for i, c, s in zip(chunk, spec.chunk, spec.shard, strict=True))
+            wanted.setdefault(shard, []).append(chunk)
+        a_shard = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
+        for shard, here in wanted.items():
+            inner = np.array([[i % n for i, n in zip(chunk, a_shard, strict=True)] for chunk in here])
+            numbers = np.ravel_multi_index(tuple(inner.T), a_shard)
+            fetched = self._fetch_many(spec, shard, numbers, self._index(spec, shard).reshape(-1, 2)[numbers])
+            decoded = np.empty((len(here), *spec.chunk), spec.dtype)
+            self.decode_fetched(fetched, decoded)
+            for chunk, values in zip(here, decoded, strict=True):
+                _copy(values, chunk, spec, out, region)
         return out
 
     def read_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
@@ -373,17 +345,6 @@ def _spans(region: Any, shape: Sequence[int]) -> tuple[Region, tuple[int, ...]]:
         else:
             spans.append((int(item), int(item) + 1))
     return tuple(spans), tuple(kept)
-
-
-def _joined(places: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
-    """Join ranges (offset, length) that touch; ascending."""
-    ranges: list[tuple[int, int]] = []
-    for offset, length in sorted(map(tuple, places)):
-        if ranges and ranges[-1][1] == offset:
-            ranges[-1] = (ranges[-1][0], offset + length)
-        else:
-            ranges.append((offset, offset + length))
-    return ranges
 
 
 def _copy(values: NDArray[Any], chunk: tuple[int, ...], spec: ArraySpec, out: NDArray[Any], region: Region) -> None:

@@ -76,6 +76,14 @@ class Options:
     overwrite: bool = False
     weights: tuple[WeightsSpec, ...] = ()
 
+    @property
+    def block_values(self) -> int:
+        """Stored values of a source that one thread may hold at once."""
+        return max(1 << 16, self.memory // self.jobs // BYTES_A_VALUE)
+
+
+BYTES_A_VALUE = 40
+"""Memory that a value of a block takes while it is read, checked and encoded, with all copies."""
 
 DEFAULTS: dict[str, Any] = {
     "counts": "auto",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scformat.errors import StorageError, UsageError, unknown_name
+from scformat.errors import StorageError, UsageError
 from scformat.sources import expand
 
 if TYPE_CHECKING:
@@ -125,9 +125,3 @@ def check_names(requests: Sequence[Request]) -> None:
         if request.name in seen:
             raise UsageError("duplicate-name", "two sources have one name", found=repr(request.name))
         seen.add(request.name)
-
-
-def check_known(name: str, known: Sequence[str], kind: str) -> None:
-    """Refuse a name that is not known, near ones listed."""
-    if name not in known:
-        raise unknown_name(kind, name, known)

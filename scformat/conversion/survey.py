@@ -138,7 +138,7 @@ def _find_counts(
     candidates = source.matrices() if automatic else [source.matrix(wanted)]
     where = source.path or source.name
     findings = []
-    at_most = max(1 << 16, options.memory // options.jobs // BYTES_A_VALUE)
+    at_most = options.block_values
     for matrix in candidates:
         table = matrix.var
         genes = resolve(
@@ -185,7 +185,3 @@ def _find_counts(
 def _skipped(path: str, error: ScformatError) -> Skipped:
     # What a store says must not depend on where its sources lie.
     return Skipped(path=Path(path).name, code=error.code, message=str(error).replace(path, Path(path).name))
-
-
-BYTES_A_VALUE = 40
-"""Memory that a value of a block takes while it is read, checked and encoded, with all copies."""

@@ -49,9 +49,6 @@ if TYPE_CHECKING:
     from scformat.labels import Label as PlannedLabel
     from scformat.manifest import Array
 
-BYTES_A_VALUE = 40
-"""Memory that a value of a block takes while it is read, checked and encoded, with all copies."""
-
 
 def write_store(
     directory: Path,
@@ -172,7 +169,7 @@ def _write_part(
 ) -> Part:
     bounds = plan.cells.shards()
     n_genes = len(plan.index.genes)
-    block_values = max(1 << 16, plan.options.memory // plan.options.jobs // BYTES_A_VALUE)
+    block_values = plan.options.block_values
     stats = [GeneStats(n_genes, scratch / f"large-{i}") for i in range(len(plan.surveyed))]
     encoders = [
         RowEncoder(s.matrix, columns, n_genes=n_genes, stats=st, at_most=block_values)

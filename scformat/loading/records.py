@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.errors import InvalidDataError
 from scformat.layout import RECORD_FIELDS
-from scformat.store.fetch import read_at
+from scformat.store.fetch import locate_rows, read_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from scformat.manifest import Part
     from scformat.storage import Storage
 
-_ROW_END, _SOURCE, _TOTAL = (RECORD_FIELDS.index(name) for name in ("row_end", "source", "total_counts"))
+_SOURCE, _TOTAL = (RECORD_FIELDS.index(name) for name in ("source", "total_counts"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,23 +53,7 @@ def read_records(
     InvalidDataError
         ``bad-row-end``; a chunk is missing or damaged.
     """
-    shard = np.searchsorted(shard_rows, rows, side="right") - 1
-    inner = rows > shard_rows[shard]
-    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]))
-    held = both[:, : len(rows)]
-    stops = held[_ROW_END].astype(np.int64)
-    starts = np.zeros(len(rows), np.int64)
-    starts[inner] = both[_ROW_END, len(rows) :]
-    capacity = part.entries.shard[1]
-    bad = (stops < starts) | (stops > capacity) | (starts < 0)
-    if bad.any():
-        raise InvalidDataError(
-            "bad-row-end",
-            "a row ends before it begins, or beyond its shard",
-            where=storage.at(part.index.path),
-            found=f"row {int(rows[bad][0])}: {starts[bad][0]} to {stops[bad][0]}",
-            hint="run scformat validate",
-        )
+    starts, stops, held = locate_rows(storage, part, shard_rows, rows)
     codes = np.full((len(labels), len(rows)), -1, np.int32)
     for i, name in enumerate(labels):
         place = part.labels.get(name)
@@ -79,8 +62,8 @@ def read_records(
         elif place is not None and place.array is not None:
             codes[i] = read_at(storage, place.array, rows)
     return Records(
-        starts=shard * capacity + starts,
-        stops=shard * capacity + stops,
+        starts=starts,
+        stops=stops,
         source=held[_SOURCE],
         total=held[_TOTAL].astype(np.int64),
         labels=codes,

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scformat.entries import DECODE_FAULTS
-from scformat.errors import InvalidDataError
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.records import read_records
-from scformat.store.fetch import plan_chunks
+from scformat.store.fetch import entries_error, plan_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -229,12 +227,7 @@ class _Reader:
             chunks, begin, begin + stops - starts, self._store.n_genes, out, offsets, self._n_values[low:high]
         )
         if fault:
-            raise InvalidDataError(
-                "bad-entries" if DECODE_FAULTS[fault][0] != "f" else "lost-chunk",
-                DECODE_FAULTS[fault],
-                where=f"{self._store._storage.at(part.entries.path)}, cell {int(self._rows[low + row])}",
-                hint="run scformat validate to see what is damaged",
-            )
+            raise entries_error(fault, self._store._storage, part, int(self._rows[low + row]))
         used = int(offsets[-1])
         with self._lock:
             at = self._used

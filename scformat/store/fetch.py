@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scformat.entries import DECODE_FAULTS, decode_rows
+from scformat.entries import DECODE_FAULTS, LOST, decode_rows
 from scformat.errors import InvalidDataError
+from scformat.layout import RECORD_FIELDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.manifest import Array, Part
     from scformat.storage import Storage
+
+
+ROW_END = RECORD_FIELDS.index("row_end")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,14 +88,27 @@ class Decoded:
 
 def locate_rows(
     storage: Storage, part: Part, shard_rows: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the entries of some rows of a part begin and end, counted over the whole entries array."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """Find the entries of some rows of a part.
+
+    Returns
+    -------
+    starts, stops : int64 arrays, shape (n,)
+        Where the entries of each row begin and end, counted over the whole entries array.
+    records : int32 array, shape (n_fields, n)
+        The rows' records, which were read for it.
+
+    Raises
+    ------
+    InvalidDataError
+        ``bad-row-end``; a chunk is missing or damaged.
+    """
     shard = np.searchsorted(shard_rows, rows, side="right") - 1
     inner = rows > shard_rows[shard]
-    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]))[0].astype(np.int64)
-    stops = both[: len(rows)]
+    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]))
+    stops = both[ROW_END, : len(rows)].astype(np.int64)
     starts = np.zeros(len(rows), np.int64)
-    starts[inner] = both[len(rows) :]
+    starts[inner] = both[ROW_END, len(rows) :]
     capacity = part.entries.shard[1]
     bad = (stops < starts) | (stops > capacity) | (starts < 0)
     if bad.any():
@@ -103,7 +120,17 @@ def locate_rows(
             found=f"row {row}: {starts[bad][0]} to {stops[bad][0]}",
             hint="run scformat validate",
         )
-    return shard * capacity + starts, shard * capacity + stops
+    return shard * capacity + starts, shard * capacity + stops, both[:, : len(rows)]
+
+
+def entries_error(fault: int, storage: Storage, part: Part, cell: int) -> InvalidDataError:
+    """Make the error for entries that a decoding kernel refused; `cell` is a row of the store."""
+    return InvalidDataError(
+        "lost-chunk" if fault == LOST else "bad-entries",
+        DECODE_FAULTS[fault],
+        where=f"{storage.at(part.entries.path)}, cell {cell}",
+        hint="run scformat validate to see what is damaged",
+    )
 
 
 def read_rows(
@@ -117,7 +144,7 @@ def read_rows(
         A chunk is missing or damaged, or its entries break the encoding; the row is named.
     """
     distinct, inverse = np.unique(rows, return_inverse=True)
-    starts, stops = locate_rows(storage, part, shard_rows, distinct)
+    starts, stops, _ = locate_rows(storage, part, shard_rows, distinct)
     plan = plan_chunks(starts, stops, chunk=part.entries.chunk[1])
     entries = storage.read_chunks(part.entries, plan.numbers)
     begin = plan.starts[inverse]
@@ -128,11 +155,6 @@ def read_rows(
     data = np.empty(room, np.int64)
     fault, row = decode_rows(entries, begin, end, n_genes, offsets, indices, data)
     if fault:
-        raise InvalidDataError(
-            "bad-entries" if DECODE_FAULTS[fault][0] != "f" else "lost-chunk",
-            DECODE_FAULTS[fault],
-            where=f"{storage.at(part.entries.path)}, cell {part.start + int(rows[row])}",
-            hint="run scformat validate to see what is damaged",
-        )
+        raise entries_error(fault, storage, part, part.start + int(rows[row]))
     n = int(offsets[-1])
     return Decoded(offsets=offsets, indices=indices[:n], data=data[:n])
