@@ -1,7 +1,7 @@
 """Validation of a store against the numbered requirements of the specification.
 
-Three levels: the manifest alone, every ``zarr.json`` and which files there are, every byte. The bytes are read and
-decoded apart from the reader, so that both would have to be wrong in the same way for a fault to pass.
+Four levels: the manifest alone, every ``zarr.json`` and which files there are, every byte, the sampling tables. The
+bytes are read and decoded apart from the reader: both would have to be wrong in the same way for a fault to pass.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def validate_store(
         Where it lies.
     level
         1 metadata: the root alone. 2 hierarchy: every ``zarr.json`` and which files exist. 3 data: every byte.
-        4 sampling: for now as 3; what a table says is not checked yet, its bytes are. Each
-        contains those below it.
+        4 sampling: that every table is what it says. Each contains those below it.
     progress
         Called as ``progress(stage, done, total)`` from the calling thread.
 
@@ -68,6 +67,10 @@ def validate_store(
                 from scformat.validation.data import check_data
 
                 check_data(storage, manifest, hierarchy, findings, tell)
+            if level >= SAMPLING:
+                from scformat.validation.tables import check_tables
+
+                check_tables(storage, manifest, findings, tell)
     return Report(store=storage.url, level=level, findings=findings.sorted())
 
 

@@ -39,7 +39,7 @@ class Report:
     store
         Where the store lies, as it was given.
     level
-        The level that was checked: 1 metadata, 2 hierarchy, 3 data. Nothing is said of higher ones.
+        The level that was checked: 1 metadata, 2 hierarchy, 3 data, 4 sampling. Nothing is said of higher ones.
     findings
         Every violation; equal ones of one array or shard are one finding that counts them.
     """
