@@ -10,7 +10,6 @@ import numpy as np
 from scformat.errors import InvalidDataError
 from scformat.jit import kernel
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
-from scformat.loading.kernels import scatter_plain
 from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 
 if TYPE_CHECKING:
@@ -99,11 +98,8 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
     dense = csr = tokens = None
     fault, bad = 0, 0
     if how.output == "dense":
-        dense = np.zeros((len(rows), how.n_columns), np.float32)
-        if len(ops.codes) == 0 and how.column_of_gene is None:
-            scatter_plain(held.words, starts, stops, dense)
-        else:
-            fault, bad = _dense(*cells, dense)
+        dense = np.empty((len(rows), how.n_columns), np.float32)
+        fault, bad = _dense(*cells, dense)
     elif how.output == "csr":
         room = int(held.n_values[at].sum())
         offsets, columns = np.empty(len(rows) + 1, np.int64), np.empty(room, np.int64)
@@ -159,13 +155,17 @@ def _dense(
     out: NDArray[np.float32],
 ) -> tuple[int, int]:
     columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
+    known = np.empty(256, np.float32)
     for row in range(len(starts)):
         place = (starts[row], stops[row], total[row], seed, positions[row])
-        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values)
+        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row
-        for k in range(n):
-            out[row, columns[k]] = values[k]
+        # Line by line: it is still in the cache when its values are put in.
+        line = out[row]
+        line[:] = np.float32(0)
+        for k in range(np.uint64(n)):
+            line[np.uint32(columns[k])] = values[k]
     return 0, 0
 
 
@@ -186,23 +186,18 @@ def _csr(
     out_columns: NDArray[np.int64],
     out_values: NDArray[np.float32],
 ) -> tuple[int, int]:
-    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
+    known = np.empty(256, np.float32)
     out_offsets[0] = 0
     at = 0
     for row in range(len(starts)):
         place = (starts[row], stops[row], total[row], seed, positions[row])
-        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values)
+        n = make_cell(words, *place, codes, arguments, column_of_gene, out_columns, out_values, at, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row
         if unsorted:
-            order = np.argsort(columns[:n])
-            for k in range(n):
-                out_columns[at + k] = columns[order[k]]
-                out_values[at + k] = values[order[k]]
-        else:
-            for k in range(n):
-                out_columns[at + k] = columns[k]
-                out_values[at + k] = values[k]
+            order = np.argsort(out_columns[at : at + n])
+            out_columns[at : at + n] = out_columns[at : at + n][order]
+            out_values[at : at + n] = out_values[at : at + n][order]
         at += n
         out_offsets[row + 1] = at
     return 0, 0

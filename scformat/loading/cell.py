@@ -32,8 +32,10 @@ def make_cell(
     codes: NDArray[np.int64],
     arguments: NDArray[np.float64],
     column_of_gene: NDArray[np.int32],
-    columns: NDArray[np.int32],
+    columns: NDArray[np.integer],
     values: NDArray[np.float32],
+    first: int,
+    known: NDArray[np.float32],
 ) -> int:
     """Make one cell; return its number of genes with a value.
 
@@ -49,59 +51,99 @@ def make_cell(
         See :class:`scformat.loading.transforms.Recipe`.
     column_of_gene : int32 array, shape (n_genes,) or (0,)
         Column of each gene, -1 left out; empty: every gene is its own column.
-    columns, values : int32 and float32 arrays, shape (n_genes,)
-        Out; columns in the order of the genes.
+    columns, values : integer and float32 arrays
+        Out, from place `first` on, with room for all genes of the row; columns in the order of the genes.
+    known : float32 array, shape (256,)
+        For use in here.
     """
-    n = expand_row(words, start, stop, columns, values)
+    n = expand_row(words, start, stop, columns, values, first)
+    op = 0
     if len(codes) and (codes[0] == THIN_SHARE or codes[0] == THIN_TOTAL):
         share = arguments[0] if codes[0] == THIN_SHARE else min(1.0, arguments[0] / max(total, 1))
-        n = _thin(columns, values, n, share, seed, t)
+        n = _thin(columns, values, first, n, share, seed, t)
         if n < 0:
             return n
+        op = 1
     if len(column_of_gene):
-        kept = 0
-        for k in range(n):
+        kept = first
+        for k in range(first, first + n):
             column = column_of_gene[columns[k]]
             if column >= 0:
                 columns[kept] = column
                 values[kept] = values[k]
                 kept += 1
-        n = kept
-    for op in range(len(codes)):
-        if codes[op] == LOG1P:
-            for k in range(n):
+        n = kept - first
+    factor = 1.0
+    if op < len(codes) and (codes[op] == SCALE_STORED or codes[op] == SCALE_SELECTED):
+        factor = _factor(values, first, n, codes[op], arguments[op], total)
+        op += 1
+        if op == len(codes) or codes[op] != LOG1P:
+            _scale(values, first, n, factor)
+    if op < len(codes) and codes[op] == LOG1P:
+        _log_counts(values, first, n, factor, known)
+        op += 1
+    for i in range(op, len(codes)):
+        if codes[i] == LOG1P:
+            for k in range(first, first + n):
                 values[k] = np.log1p(values[k])
-        elif codes[op] == BINS:
-            _bin(values[:n], arguments[op])
+        elif codes[i] == BINS:
+            _bin(values[first : first + n], arguments[i])
         else:
-            _scale(values[:n], codes[op], arguments[op], total)
+            _scale(values, first, n, _factor(values, first, n, codes[i], arguments[i], total))
     return n
 
 
 @kernel
-def _scale(values: NDArray[np.float32], code: int, target: float, total: int) -> None:
+def _factor(values: NDArray[np.float32], first: int, n: int, code: int, target: float, total: int) -> float:
+    """What a cell is multiplied by, 1 where it has no counts."""
     sum_ = 0.0
     if code == SCALE_STORED:
         sum_ = float(total)
-    elif code == SCALE_SELECTED:
-        for k in range(len(values)):
+    else:
+        for k in range(first, first + n):
             sum_ += values[k]
-    if sum_ > 0:
-        factor = target / sum_
-        for k in range(len(values)):
-            values[k] = np.float32(values[k] * factor)
+    return target / sum_ if sum_ > 0 else 1.0
+
+
+@kernel
+def _scale(values: NDArray[np.float32], first: int, n: int, factor: float) -> None:
+    for k in range(first, first + n):
+        values[k] = np.float32(values[k] * factor)
+
+
+@kernel
+def _log_counts(values: NDArray[np.float32], first: int, n: int, factor: float, known: NDArray[np.float32]) -> None:
+    """Replace counts c by log1p(factor c); a cell has few distinct counts, and a logarithm takes long."""
+    known[:] = np.float32(-1)
+    for k in range(first, first + n):
+        value = values[k]
+        if value >= np.float32(256):
+            values[k] = np.log1p(np.float32(value * factor))
+            continue
+        count = np.uint8(value)
+        found = known[count]
+        if found < 0:
+            found = np.log1p(np.float32(value * factor))
+            known[count] = found
+        values[k] = found
 
 
 @kernel
 def _thin(
-    columns: NDArray[np.int32], values: NDArray[np.float32], n: int, share: float, seed: np.uint64, t: np.uint64
+    columns: NDArray[np.integer],
+    values: NDArray[np.float32],
+    first: int,
+    n: int,
+    share: float,
+    seed: np.uint64,
+    t: np.uint64,
 ) -> int:
     """Keep the m-th molecule, gene by gene, where S(11, t, 0)[m] < floor(share 2^32)."""
     limit = np.uint64(np.floor(share * 4294967296.0))
     m = np.uint64(0)
     word = words_at(seed, _DOMAIN, t, _U0)
-    kept = 0
-    for k in range(n):
+    kept = first
+    for k in range(first, first + n):
         left = 0
         for _ in range(np.int64(values[k])):
             lane = np.int64(m & np.uint64(3))
@@ -116,7 +158,7 @@ def _thin(
             columns[kept] = columns[k]
             values[kept] = left
             kept += 1
-    return kept
+    return kept - first
 
 
 @kernel

@@ -22,7 +22,13 @@ WORDS_AN_ENTRY: Final = 4
 """More than any packed row takes: three words for one entry, seven for two or more."""
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
-_U1, _U2, _U3, _U7 = (np.uint64(x) for x in (1, 2, 3, 7))
+_BYTE, _LOW = np.uint16(8), np.uint16(255)
+_PACKED: Final = 32
+"""Entries that are packed together: longer runs fit the processor's widest registers, but fail more often."""
+_AT_ONCE = np.uint64(_PACKED)  # unsigned places spare the check for negative ones, which stands in the way of vectors
+_STRIDE = np.uint64(8)
+"""Words that are unpacked together."""
+_U0, _U1, _U2, _U3, _U7 = (np.uint64(x) for x in (0, 1, 2, 3, 7))
 
 
 @kernel
@@ -87,13 +93,31 @@ def pack_rows(
         while left > 0:
             stop = min(size, p + left)
             left -= stop - p
+            deltas, counts = chunks[chunk, 0], chunks[chunk, 1]
+            check = p
             while p < stop:
-                delta = np.int64(chunks[chunk, 0, p])
-                count = np.int64(chunks[chunk, 1, p])
+                if p >= check and gap == 0 and stop - p >= _PACKED:
+                    # Nearly every entry is short, and many at once are packed without a branch; where one is not,
+                    # what was written here is written over.
+                    bad, sum_ = np.uint16(0), np.uint32(0)
+                    p_, at_ = np.uint64(p), np.uint64(at)
+                    for k in range(_AT_ONCE):
+                        delta_, count_ = deltas[p_ + k], counts[p_ + k]
+                        bad |= ((delta_ | count_) >> _BYTE) | np.uint16(delta_ == 0) | np.uint16(count_ == 0)
+                        sum_ += np.uint32(delta_)
+                        out[at_ + k] = delta_ | (count_ << _BYTE)
+                    if bad == 0:
+                        gene += np.int64(sum_)
+                        p, at, n = p + _PACKED, at + _PACKED, n + _PACKED
+                        last, last_gap, last_count = at - 1, np.int64(deltas[p - 1]), np.int64(counts[p - 1])
+                        continue
+                    check = p + _PACKED
+                delta = np.int64(deltas[p])
+                count = np.int64(counts[p])
                 p += 1
                 gene += delta
                 if gap == 0 and 0 < delta < 256 and 0 < count < 256:
-                    # Nearly every entry; what a further entry of this gene would need is kept.
+                    # What a further entry of this gene would need is kept.
                     last, last_gap, last_count = at, delta, count
                     out[at] = np.uint16(delta | (count << 8))
                     at += 1
@@ -126,60 +150,53 @@ def pack_rows(
 
 @kernel
 def expand_row(
-    words: NDArray[np.uint16], start: int, stop: int, genes: NDArray[np.int32], values: NDArray[np.float32]
+    words: NDArray[np.uint16],
+    start: int,
+    stop: int,
+    genes: NDArray[np.integer],
+    values: NDArray[np.float32],
+    first: int,
 ) -> int:
-    """Unpack one row; return its number of genes. Counts above 2^24 become the nearest float32."""
-    n = 0
-    gene = np.int64(0)
-    at = start
-    while at < stop:
+    """Unpack one row to places `first` on; return its number of genes.
+
+    Counts above 2^24 become the nearest float32.
+    """
+    n, gene = np.uint64(first), np.int32(0)
+    at, end = np.uint64(start), np.uint64(stop)
+    check = at
+    while at < end:
+        if at >= check and end - at >= _STRIDE:
+            low = words[at]
+            for k in range(_STRIDE):
+                low = min(low, words[at + k])
+            if low > _LOW:  # all of them are single words
+                for k in range(_STRIDE):
+                    gene += np.int32(words[at + k] & _LOW)
+                    genes[n + k] = gene
+                for k in range(_STRIDE):
+                    values[n + k] = np.float32(words[at + k] >> _BYTE)
+                n += _STRIDE
+                at += _STRIDE
+                continue
+            check = at + _STRIDE
         word = words[at]
-        count = np.int64(word >> 8)
+        count = np.int64(word >> _BYTE)
         if count > 0:
-            gene += np.int64(word & 255)
-            at += 1
+            gene += np.int32(word & _LOW)
+            at += _U1
         elif word == _SHORT:
-            gene += np.int64(words[at + 1])
-            count = np.int64(words[at + 2])
-            at += 3
+            gene += np.int32(words[at + _U1])
+            count = np.int64(words[at + _U2])
+            at += _U3
         else:
-            gene += np.int64(words[at + 1]) | (np.int64(words[at + 2]) << 16)
-            for k in range(4):
-                count |= np.int64(words[at + 3 + k]) << (16 * k)
-            at += 7
+            gene += np.int32(words[at + _U1]) | (np.int32(words[at + _U2]) << np.int32(16))
+            for i in range(4):
+                count |= np.int64(words[at + _U3 + np.uint64(i)]) << (16 * i)
+            at += _U7
         genes[n] = gene
-        values[n] = count
-        n += 1
-    return n
-
-
-@kernel
-def scatter_plain(
-    words: NDArray[np.uint16], starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.float32]
-) -> None:
-    """Write the counts of rows into a zeroed dense array of every gene, shape (n, n_genes)."""
-    for row in range(len(starts)):
-        line = out[row]
-        # Unsigned places spare the check for those that count from the end.
-        gene = np.uint64(0)
-        at, stop = np.uint64(starts[row]), np.uint64(stops[row])
-        while at < stop:
-            word = words[at]
-            if word >> 8:
-                gene += np.uint64(word & 255)
-                line[gene] = np.float32(word >> 8)
-                at += _U1
-            elif word == _SHORT:
-                gene += np.uint64(words[at + _U1])
-                line[gene] = np.float32(words[at + _U2])
-                at += _U3
-            else:
-                gene += np.uint64(words[at + _U1]) | (np.uint64(words[at + _U2]) << np.uint64(16))
-                count = np.int64(0)
-                for k in range(4):
-                    count |= np.int64(words[at + _U3 + np.uint64(k)]) << (16 * k)
-                line[gene] = np.float32(count)
-                at += _U7
+        values[n] = np.float32(count)
+        n += _U1
+    return np.int64(n) - first
 
 
 @kernel

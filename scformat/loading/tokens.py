@@ -58,12 +58,13 @@ def tokenize(
 ) -> tuple[int, int]:
     """Write the sequences of cells over arrays that are all padding; return (fault, row)."""
     columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
+    known = np.empty(256, np.float32)
     held = np.zeros(n_columns, np.bool_)
     room = out_genes.shape[1]
     for row in range(len(starts)):
         t = positions[row]
         place = (starts[row], stops[row], total[row], seed, t)
-        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values)
+        n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return n, row
         if how == _ALL and n > room:

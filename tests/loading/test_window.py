@@ -16,7 +16,7 @@ import scformat
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST
 from scformat.errors import InvalidDataError, ScformatError
 from scformat.loading.batches import Assembly, make_batch
-from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows, scatter_plain, sum_row
+from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows, sum_row
 from scformat.loading.transforms import recipe
 from scformat.loading.window import costs, read_window
 
@@ -45,8 +45,9 @@ def entries_of(row: dict[int, int]) -> list[tuple[int, int]]:
     return out
 
 
-def packed(rows: list[list[tuple[int, int]]], n_genes: int) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
-    size = 4
+def packed(
+    rows: list[list[tuple[int, int]]], n_genes: int, size: int = 4
+) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
     flat = [pair for row in rows for pair in row]
     chunks = np.full((-(-len(flat) // size) + 1, 2, size), 65535, np.uint16)
     for i, pair in enumerate(flat):
@@ -58,32 +59,42 @@ def packed(rows: list[list[tuple[int, int]]], n_genes: int) -> tuple[Any, NDArra
     return pack_rows(chunks, starts, ends, n_genes, out, offsets, n), out, offsets, n
 
 
-rows_of_counts = st.lists(
-    st.dictionaries(
-        st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605])),
-        st.one_of(st.integers(1, 3), st.integers(250, 260), st.integers(65530, 65540), st.integers(1, 300_000)),
-        max_size=12,
-    ),
-    min_size=1,
-    max_size=6,
-)
+gaps = st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605]))
+counts = st.one_of(st.integers(1, 3), st.integers(250, 260), st.integers(65530, 65540), st.integers(1, 300_000))
 
 
-@settings(max_examples=200, deadline=None)
-@given(rows_of_counts)
-def test_packing_keeps_every_count(rows: list[dict[int, int]]) -> None:
-    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000)
+@st.composite
+def rows_of_counts(draw: st.DrawFn) -> list[dict[int, int]]:
+    """Rows of which some have long runs of small gaps and counts, with a few odd ones among them."""
+    rows = [draw(st.dictionaries(gaps, counts, max_size=12)) for _ in range(draw(st.integers(1, 4)))]
+    for _ in range(draw(st.integers(0, 3))):
+        rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+        n = draw(st.integers(1, 150))
+        genes = np.cumsum(rng.integers(1, 40, n)) - rng.integers(0, 2)
+        row = dict(zip(genes.tolist(), rng.integers(1, 5, n).tolist(), strict=True))
+        row |= {draw(st.sampled_from(genes.tolist())): draw(counts) for _ in range(draw(st.integers(0, 3)))}
+        row |= draw(st.dictionaries(gaps, counts, max_size=3))
+        rows.append(dict(sorted(row.items())))
+    return rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows_of_counts(), st.sampled_from([4, 64, 100]))
+def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int) -> None:
+    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000, size)
     assert fault == 0
-    dense = np.zeros((len(rows), 200_000), np.float32)
-    scatter_plain(words, offsets[:-1], offsets[1:], dense)
-    genes, values = np.empty(20, np.int32), np.empty(20, np.float32)
+    room = 2 + sum(map(len, rows))
+    genes, values = np.full(room, -1, np.int64), np.full(room, -1, np.float32)
+    at = 1
     for i, row in enumerate(rows):
-        held = expand_row(words, offsets[i], offsets[i + 1], genes, values)
+        held = expand_row(words, offsets[i], offsets[i + 1], genes, values, at)
         assert held == n[i] == len(row)
-        assert dict(zip(genes[:held].tolist(), values[:held].tolist(), strict=True)) == row
-        assert genes[:held].tolist() == sorted(row)
+        found = genes[at : at + held].tolist()
+        assert dict(zip(found, values[at : at + held].tolist(), strict=True)) == row
+        assert found == sorted(row)
         assert sum_row(words, offsets[i], offsets[i + 1]) == sum(row.values())
-        assert {int(g): int(dense[i, g]) for g in np.flatnonzero(dense[i])} == row
+        at += held
+    assert genes[0] == values[0] == genes[at] == values[at] == -1  # nothing is written elsewhere
 
 
 def test_counts_beyond_a_word_are_packed() -> None:
