@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from scformat.errors import InvalidDataError, ScformatError, StorageError, UsageError
+from scformat.native import read_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 SYNCS_AT_ONCE = 16
 """Files that are made durable side by side: the disk takes many in one go, and one by one is ten times slower."""
@@ -40,6 +45,8 @@ class Blobs(Protocol):
     """A place of keys and bytes."""
 
     url: str
+    read_through: int
+    """Bytes between two ranges that are cheaper to read than to ask for again."""
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of a key, None where there is none."""
@@ -47,8 +54,10 @@ class Blobs(Protocol):
     def read_tail(self, key: str, size: int) -> bytes | None:
         """Return the last `size` bytes of a key, or all where it is shorter; None where there is none."""
 
-    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return some ranges (start, stop) of a key's bytes, shorter where they pass its end."""
+    def read_ranges(
+        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
+    ) -> None:
+        """Read ranges of a key's bytes to `out`, end to end; ``damaged-object`` where they pass its end."""
 
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key."""
@@ -98,6 +107,8 @@ def open_blobs(url: str | os.PathLike[str]) -> Blobs:
 class Directory:
     """A directory of files."""
 
+    read_through = 4 << 10
+
     def __init__(self, path: str) -> None:
         self.url = path
         self._root = Path(path)
@@ -119,12 +130,16 @@ class Directory:
             length = os.fstat(handle).st_size
             return os.pread(handle, size, max(0, length - size))
 
-    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return some ranges of a file."""
+    def read_ranges(
+        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
+    ) -> None:
+        """Read ranges of a file."""
         with system_errors(self._root / key), _opened(self._root / key) as handle:
             if handle is None:
                 raise StorageError("not-found", "there is nothing", where=self._root / key)
-            return [os.pread(handle, stop - start, start) for start, stop in ranges]
+            place, had = read_ranges(handle, starts, stops, out)
+        if place >= 0:
+            raise _too_short(self._root / key, int(stops[place]), int(starts[place]) + had)
 
     def write(self, key: str, data: bytes) -> Written:
         """Write a file; :meth:`sync` makes it durable."""
@@ -159,6 +174,8 @@ class Directory:
 class Remote:
     """A bucket or an HTTP address."""
 
+    read_through = 64 << 10
+
     def __init__(self, url: str, spec: dict[str, Any]) -> None:
         import tensorstore as ts
 
@@ -176,14 +193,24 @@ class Remote:
         """Return an object's last bytes."""
         return self._read(key, slice(-size, None))
 
-    def read_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return some ranges of an object, all requests under way at once."""
+    def read_ranges(
+        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
+    ) -> None:
+        """Read ranges of an object, all requests under way at once."""
         self._check_process()
-        with remote_errors(f"{self.url}/{key}"):
+        where = f"{self.url}/{key}"
+        ranges = list(zip(starts.tolist(), stops.tolist(), strict=True))
+        with remote_errors(where):
             batch = self._batch()
             reads = [self._kv.read(key, byte_range=slice(start, stop), batch=batch) for start, stop in ranges]
             batch.submit()
-            return [bytes(read.result().value) for read in reads]
+            pieces = [read.result().value for read in reads]
+        at = 0
+        for piece, (start, stop) in zip(pieces, ranges, strict=True):
+            if len(piece) != stop - start:
+                raise _too_short(where, stop, start + len(piece))
+            out[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
+            at += len(piece)
 
     def write(self, key: str, data: bytes) -> Written:
         """Start writing an object."""
@@ -218,6 +245,13 @@ class Remote:
                 where=self.url,
                 hint="open it in the worker, or start workers with spawn",
             )
+
+
+def _too_short(where: object, expected: int, found: int) -> InvalidDataError:
+    return InvalidDataError(
+        "damaged-object", "a truncated file", where=where, expected=f"{expected} bytes or more", found=found,
+        hint="restore the file from a copy, or convert again",
+    )  # fmt: skip
 
 
 def sync_path(path: Path) -> None:

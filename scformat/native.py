@@ -1,4 +1,4 @@
-"""Chunks decoded by the thousand without the interpreter: blosc and CRC-32C called from a kernel.
+"""Chunks read and decoded by the thousand without the interpreter: pread, blosc and CRC-32C called from a kernel.
 
 c-blosc comes with numcodecs, and x86-64 processors compute CRC-32C themselves. Where either is missing the
 functions of :mod:`scformat.codec` do the same, chunk by chunk; a test holds both to the same results.
@@ -7,6 +7,7 @@ functions of :mod:`scformat.codec` do the same, chunk by chunk; a test holds bot
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SYMBOL = "scformat_blosc_decompress_ctx"
+_PREAD = "scformat_pread"
 _WRONG_CHECKSUM, _WRONG_SIZE, _NOT_BLOSC = 1, 2, 3
 _FAULTS = {
     _WRONG_CHECKSUM: "a wrong checksum",
@@ -64,6 +66,45 @@ def decode_chunks(
             raise DamagedError(str(error), place=place) from None
 
 
+def read_ranges(
+    handle: int, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
+) -> tuple[int, int]:
+    """Read ranges of a file.
+
+    Parameters
+    ----------
+    handle
+        Of an open file.
+    starts, stops : int64 arrays, shape (n,)
+    out : uint8 array
+        Out: the ranges end to end.
+
+    Returns
+    -------
+    (range, bytes)
+        The first range that the file is too short for and how much of it there is; (-1, 0) where all were read.
+
+    Raises
+    ------
+    OSError
+        As the system says.
+    """
+    if available():
+        place, had = _read(handle, starts, stops, out)
+        if had >= 0:
+            return int(place), int(had)
+    at = 0
+    for place, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+        had = 0
+        while had < stop - start:
+            got = os.preadv(handle, [out.data[at + had : at + stop - start]], start + had)
+            if not got:
+                return place, had
+            had += got
+        at += had
+    return -1, 0
+
+
 @cache
 def available() -> bool:
     """Whether this machine and this build of numcodecs have what the kernel calls; makes it known to the compiler."""
@@ -79,10 +120,13 @@ def available() -> bool:
     if not binding.get_host_cpu_features().get("sse4.2"):
         return False
     binding.add_symbol(_SYMBOL, ctypes.cast(function, ctypes.c_void_p).value)
+    binding.add_symbol(_PREAD, ctypes.cast(ctypes.CDLL(None).pread, ctypes.c_void_p).value)
     return True
 
 
 _decompress: Any = types.ExternalFunction(_SYMBOL, types.int32(types.voidptr, types.voidptr, types.uintp, types.int32))
+
+_pread: Any = types.ExternalFunction(_PREAD, types.int64(types.int32, types.voidptr, types.uintp, types.int64))
 
 
 def _as_pointer(typing_context: Any, address: Any) -> Any:
@@ -105,9 +149,44 @@ def _crc_step(name: str, crc: Any, item: Any) -> Any:
     return intrinsic(step)
 
 
+def _load(bits: int, item: Any) -> Any:
+    """Make the instruction that loads an item from an address, which need not be aligned."""
+
+    def load(typing_context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            place = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            return builder.load(place, align=1)
+
+        return item(types.uint64), generate
+
+    return intrinsic(load)
+
+
 _pointer: Any = intrinsic(_as_pointer)
+_load_word: Any = _load(64, types.uint64)
+_load_byte: Any = _load(8, types.uint8)
 _crc_word: Any = _crc_step("llvm.x86.sse42.crc32.64.64", types.uint64, types.uint64)
 _crc_byte: Any = _crc_step("llvm.x86.sse42.crc32.32.8", types.uint32, types.uint8)
+
+
+@kernel
+def _read(handle: int, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]) -> tuple[int, int]:
+    """Do as :func:`read_ranges`; (range, -1) where the system reports an error."""
+    at = 0
+    for i in range(len(starts)):
+        had = 0
+        size = stops[i] - starts[i]
+        if size < 0 or at + size > len(out):
+            return i, -1
+        while had < size:
+            got = _pread(np.int32(handle), _pointer(out.ctypes.data + at + had), size - had, starts[i] + had)
+            if got < 0:
+                return i, -1
+            if got == 0:
+                return i, had
+            had += got
+        at += size
+    return -1, 0
 
 
 @kernel
@@ -121,14 +200,14 @@ def _little_endian(data: NDArray[np.uint8], at: int, n: int) -> np.uint64:
 @kernel
 def _checksum(data: NDArray[np.uint8], start: int, stop: int) -> np.uint32:
     crc = np.uint64(0xFFFFFFFF)
-    at = start
-    while at + 8 <= stop:
-        crc = _crc_word(crc, _little_endian(data, at, 8))
-        at += 8
+    at, end = np.uint64(data.ctypes.data + start), np.uint64(data.ctypes.data + stop)
+    while at + np.uint64(8) <= end:
+        crc = _crc_word(crc, _load_word(at))
+        at += np.uint64(8)
     tail = np.uint32(crc)
-    while at < stop:
-        tail = _crc_byte(tail, data[at])
-        at += 1
+    while at < end:
+        tail = _crc_byte(tail, _load_byte(at))
+        at += np.uint64(1)
     return np.uint32(tail ^ np.uint32(0xFFFFFFFF))
 
 

@@ -19,6 +19,7 @@ from scformat.errors import InvalidDataError
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
 from scformat.native import decode_chunks
+from scformat.pool import Pool
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 MANIFEST_KEY = "zarr.json"
 WRITES_AT_ONCE = 8
 """Files of an array that may be on their way to the disk while the next one is encoded."""
-READ_THROUGH = 16 << 10
-"""Bytes between two chunks that are cheaper to read than to ask for again."""
 INDEX_BYTES = 64 << 20
 """Shard indexes that are kept: 16 bytes a chunk."""
 KEPT_BYTES = 128 << 20
@@ -82,6 +81,7 @@ class Storage:
         self._blobs: Blobs = open_blobs(self.url)
         self._indexes = _Cache(INDEX_BYTES)
         self._kept = _Cache(KEPT_BYTES)
+        self._pool = Pool()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"url": self.url}
@@ -230,17 +230,15 @@ class Storage:
         order = np.argsort(offsets, kind="stable")
         starts, stops = offsets[order], (offsets + lengths)[order]
         opens = np.ones(len(starts), np.bool_)
-        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > READ_THROUGH
+        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > self._blobs.read_through
         low = starts[opens]
         high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
-        pieces = self._blobs.read_ranges(key, list(zip(low.tolist(), high.tolist(), strict=True)))
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(p) for p in pieces], dtype=np.int64)])
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
+        data = self._pool.empty(int(before[-1]), np.uint8)
+        self._blobs.read_ranges(key, low, high, data)
         run = np.searchsorted(low, offsets, side="right") - 1
-        data = np.frombuffer(b"".join(pieces), np.uint8)
         places_in_data = before[run] + offsets - low[run]
-        return Fetched(
-            key=key, numbers=numbers, data=data, offsets=places_in_data, lengths=lengths, requests=len(pieces)
-        )
+        return Fetched(key=key, numbers=numbers, data=data, offsets=places_in_data, lengths=lengths, requests=len(low))
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         key = spec.key(shard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -67,7 +67,8 @@ class Arrays:
     total : int64 array, shape (n,)
     labels : int64 array, shape (n_labels, n)
     dense : float32 array, shape (n, n_columns), or None
-    csr : (offsets int64 (n + 1,), columns int64 (nnz,), values float32 (nnz,)), or None
+    csr : (offsets int32 (n + 1,), columns int32 (nnz,), values float32 (nnz,)), or None
+        int64 where there are 2^31 values or more.
     tokens : (gene ids int64 (n, max_len), values float32 (n, max_len), padding bool (n, max_len)), or None
     """
 
@@ -77,7 +78,7 @@ class Arrays:
     total: NDArray[np.int64]
     labels: NDArray[np.int64]
     dense: NDArray[np.float32] | None = None
-    csr: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]] | None = None
+    csr: tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]] | None = None
     tokens: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]] | None = None
 
 
@@ -98,12 +99,14 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
     dense = csr = tokens = None
     fault, bad = 0, 0
     if how.output == "dense":
-        dense = np.empty((len(rows), how.n_columns), np.float32)
+        dense = held.pool.empty((len(rows), how.n_columns), np.float32)
         fault, bad = _dense(*cells, dense)
     elif how.output == "csr":
         room = int(held.n_values[at].sum())
-        offsets, columns = np.empty(len(rows) + 1, np.int64), np.empty(room, np.int64)
-        values = np.empty(room, np.float32)
+        index = np.int32 if room < 1 << 31 else np.int64
+        offsets: NDArray[Any] = np.empty(len(rows) + 1, index)
+        columns = held.pool.empty(room, index)
+        values = held.pool.empty(room, np.float32)
         chosen = mapping[mapping >= 0]
         fault, bad = _csr(*cells, bool((np.diff(chosen) < 0).any()), offsets, columns, values)
         n = int(offsets[-1]) if not fault else 0
@@ -182,8 +185,8 @@ def _csr(
     column_of_gene: NDArray[np.int32],
     n_genes: int,
     unsorted: bool,  # noqa: FBT001
-    out_offsets: NDArray[np.int64],
-    out_columns: NDArray[np.int64],
+    out_offsets: NDArray[np.integer],
+    out_columns: NDArray[np.integer],
     out_values: NDArray[np.float32],
 ) -> tuple[int, int]:
     known = np.empty(256, np.float32)

@@ -22,7 +22,7 @@ _DOMAIN = np.uint64(DOMAIN_TRANSFORM)
 
 
 @kernel
-def make_cell(
+def make_cell(  # noqa: PLR0912
     words: NDArray[np.uint16],
     start: int,
     stop: int,
@@ -95,7 +95,7 @@ def make_cell(
 
 @kernel
 def _factor(values: NDArray[np.float32], first: int, n: int, code: int, target: float, total: int) -> float:
-    """What a cell is multiplied by, 1 where it has no counts."""
+    """Return what a cell is multiplied by, 1 where it has no counts."""
     sum_ = 0.0
     if code == SCALE_STORED:
         sum_ = float(total)

@@ -51,7 +51,7 @@ def _put(out: NDArray[np.uint16], at: int, gap: np.int64, count: np.int64) -> in
 
 
 @kernel
-def pack_rows(
+def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arrays within its loop
     chunks: NDArray[np.uint16],
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
@@ -196,7 +196,7 @@ def expand_row(
         genes[n] = gene
         values[n] = np.float32(count)
         n += _U1
-    return np.int64(n) - first
+    return int(n) - first
 
 
 @kernel

@@ -13,6 +13,7 @@ import numpy as np
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.records import read_records
+from scformat.pool import Pool
 from scformat.store.fetch import entries_error, plan_chunks
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Held:
     total : int64 array, shape (n,)
         Stored sum over all columns of the cell's source.
     labels : int32 array, shape (n_labels, n)
+    pool
+        Lends memory, for these arrays and for what is made of them.
     """
 
     rows: NDArray[np.int64]
@@ -59,6 +62,7 @@ class Held:
     source: NDArray[np.int32]
     total: NDArray[np.int64]
     labels: NDArray[np.int32]
+    pool: Pool
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where rows of the store, all of them held, lie here."""
@@ -104,6 +108,7 @@ def read_window(
     *,
     labels: Sequence[str] = (),
     run: Callable[[Work], None] = in_order,
+    pool: Pool | None = None,
 ) -> Held:
     """Read the cells of some draws; a repeated one is read once.
 
@@ -115,19 +120,21 @@ def read_window(
         Labels to read with them.
     run
         Does the decoding, given as an iterator of functions that may run side by side.
+    pool
+        Lends memory; None: a new one.
 
     Raises
     ------
     InvalidDataError
         A chunk is missing or damaged, or its entries break the encoding.
     """
-    return _Reader(store, np.unique(rows), labels).read(run)
+    return _Reader(store, np.unique(rows), labels, Pool() if pool is None else pool).read(run)
 
 
 def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
     """Tell what :func:`read_window` takes for these rows; reads, but decodes nothing."""
     distinct = np.unique(rows)
-    reader = _Reader(store, distinct, ())
+    reader = _Reader(store, distinct, (), Pool())
     chunks = requests = size = 0
     for part, low, high in reader.parts():
         found = read_records(store._storage, part, store._shard_rows(part), distinct[low:high] - part.start, ())
@@ -142,8 +149,9 @@ def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
 class _Reader:
     """Fills the arrays of one :class:`Held`, tile by tile, from any thread."""
 
-    def __init__(self, store: Store, rows: NDArray[np.int64], labels: Sequence[str]) -> None:
+    def __init__(self, store: Store, rows: NDArray[np.int64], labels: Sequence[str], pool: Pool) -> None:
         n = len(rows)
+        self._pool = pool
         self._store = store
         self._labels = labels
         self._rows = rows
@@ -175,7 +183,7 @@ class _Reader:
             self._codes[:, low:high] = found.labels
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
-        self._words = np.empty(WORDS_AN_ENTRY * entries, np.uint16)
+        self._words = self._pool.empty(WORDS_AN_ENTRY * entries, np.uint16)
         for part, low, high in self.parts():
             run(self._tiles(part, low, high))
         for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
@@ -189,6 +197,7 @@ class _Reader:
             source=self._source,
             total=self._total,
             labels=self._codes,
+            pool=self._pool,
         )
 
     def _tiles(self, part: Part, low: int, high: int) -> Work:

@@ -19,6 +19,7 @@ from scformat.loading.prefetch import Loaded, deliver
 from scformat.loading.schedule import MOST_AHEAD, Share, Step, runs
 from scformat.loading.selection import choose_table
 from scformat.loading.window import costs, read_window
+from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
 from scformat.store import open_store
 from scformat.torch.batch import Batch, as_tensors
@@ -169,6 +170,7 @@ class CellLoader:
         self._threads = _threads(threads)
         self._most = _cells_held(self.store, parse_memory(memory))
         self._pin, self._device = pin_memory, device
+        self._pool = Pool()
 
     @property
     def genes(self) -> Any:
@@ -218,7 +220,7 @@ class CellLoader:
 
     def _load(self, steps: list[Step], run: Callable[[Work], None]) -> Loaded[tuple[Step, Arrays]]:
         rows = np.concatenate([step.rows for step in steps])
-        held = read_window(self.store, rows, labels=self._form.labels, run=run)
+        held = read_window(self.store, rows, labels=self._form.labels, run=run, pool=self._pool)
         how = self._form.assembly
         return Loaded(
             batches=[lambda s=step: (s, make_batch(held, s.rows, s.positions, how)) for step in steps]  # type: ignore[misc]
