@@ -56,6 +56,7 @@ def describe_store(store: Store) -> dict[str, Any]:
         "obs": [{"name": c.name, "kind": c.kind, "dtype": c.dtype, "label": c.label} for c in m.obs],
         "splits": None if m.splits is None else as_json(m.splits),
         "tables": [t.name for t in m.tables],
+        "neighbours": [n.name for n in m.neighbours or ()],
         "layout": [
             {
                 "path": part.entries.path.rsplit("/", 2)[0],

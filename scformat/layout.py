@@ -20,6 +20,8 @@ ENTRY_SHARD = 4 << 20
 RECORD_CHUNK = 1_024
 CELL_CHUNK = 4_096
 CELL_SHARD = 1 << 20
+NEIGHBOUR_SHARD = 1 << 24
+"""Elements of a file of neighbours, at most."""
 TABLE_CHUNK = 1 << 16
 BYTES_CHUNK = 1 << 16
 BYTES_SHARD = 1 << 24
@@ -28,6 +30,8 @@ ENTRY_FILL = 65_535
 CODE_FILL = -2
 FLAG_FILL = 255
 BYTE_FILL = 255
+WEIGHT_FILL = -((2.0**24 - 1) * 2.0**104)
+"""The lowest finite float32: no weight of a neighbour."""
 MISSING = -1
 """Code of a missing label."""
 RECOMPUTE = -3
@@ -113,6 +117,12 @@ def records(path: str, n_fields: int, n_cells: int) -> ArraySpec:
         shard=(n_fields, CELL_SHARD),
         fill=CODE_FILL,
     )
+
+
+def neighbours(path: str, dtype: str, k: int, n_cells: int, *, fill: float = CODE_FILL) -> ArraySpec:
+    """Describe `k` values a cell in one chunk: the rows of its neighbours, or their weights."""
+    shard = min(CELL_SHARD, max(1, NEIGHBOUR_SHARD // k // RECORD_CHUNK) * RECORD_CHUNK)
+    return ArraySpec(path=path, dtype=dtype, shape=(k, n_cells), chunk=(k, RECORD_CHUNK), shard=(k, shard), fill=fill)
 
 
 def entries(path: str, n_shards: int) -> ArraySpec:

@@ -15,6 +15,8 @@ VERSION = "0.1"
 
 KNOWN_FEATURES = frozenset({"parts"})
 """Required features that this release understands: ``parts`` is more than one part."""
+OPTIONAL_FEATURES = frozenset({"tables", "neighbours"})
+"""Optional features that this release keeps the promises of when it adds to a store."""
 
 _SEGMENT = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 Path = Annotated[str, StringConstraints(pattern=rf"^{_SEGMENT}(/{_SEGMENT})*$")]
@@ -236,6 +238,21 @@ class Table(Model):
     name: str
 
 
+class NeighboursEntry(Model):
+    """A neighbour table: for each cell the rows of its nearest ones, nearest first."""
+
+    name: str
+    k: Annotated[int, Field(ge=1, le=1024)]
+    n_rows: Count
+    cells: Digest
+    n_neighbours: Count
+    weight: str | None = None
+    source: str
+    rows: Array
+    weights: Array | None = None
+    sha256: Digest
+
+
 class Manifest(Model):
     """The attribute ``scformat`` of the root group."""
 
@@ -253,6 +270,7 @@ class Manifest(Model):
     splits: Splits | None = None
     parts: list[Part] = Field(min_length=1)
     tables: list[Table]
+    neighbours: list[NeighboursEntry] | None = None
     findings: list[Finding]
     skipped: list[Skipped]
     groups: dict[Path, Digest]

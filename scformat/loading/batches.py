@@ -15,6 +15,7 @@ from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from scformat.loading.neighbours import NeighbourArrays
     from scformat.loading.transforms import Recipe, TokenSpec
     from scformat.loading.window import Held
 
@@ -70,6 +71,10 @@ class Arrays:
     csr : (offsets int32 (n + 1,), columns int32 (nnz,), values float32 (nnz,)), or None
         int64 where there are 2^31 values or more.
     tokens : (gene ids int64 (n, max_len), values float32 (n, max_len), padding bool (n, max_len)), or None
+    control : Arrays, or None
+        Of sets with controls: the control cells.
+    neighbours
+        Where cells carry theirs.
     """
 
     rows: NDArray[np.int64]
@@ -80,6 +85,8 @@ class Arrays:
     dense: NDArray[np.float32] | None = None
     csr: tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.float32]] | None = None
     tokens: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]] | None = None
+    control: Arrays | None = None
+    neighbours: NeighbourArrays | None = None
 
 
 def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64], how: Assembly) -> Arrays:

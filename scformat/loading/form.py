@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scformat.errors import UsageError, unknown_name
 from scformat.loading.batches import OUTPUTS, Assembly, Output
+from scformat.loading.encodings import choose_labels, choose_targets
 from scformat.loading.genes import choose_genes
 from scformat.loading.transforms import GeneSubset, TokenSpec, recipe
 from scformat.random import check_seed
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from scformat.loading.encodings import Encoding, Target, Vocabulary
     from scformat.loading.genes import Columns
     from scformat.loading.transforms import Transform
     from scformat.store import Store
@@ -26,17 +29,23 @@ class Form:
 
     Attributes
     ----------
-    labels
-        Names of the labels that are read.
+    labels, targets
+        What a batch says of labels.
     columns
         The genes.
     assembly
         How kernels make it.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[Encoding, ...]
+    targets: tuple[Encoding, ...]
     columns: Columns
     assembly: Assembly
+
+    @cached_property
+    def read(self) -> tuple[str, ...]:
+        """Names of the labels that are read, each once."""
+        return tuple(dict.fromkeys(encoding.label for encoding in (*self.labels, *self.targets)))
 
     def seeded(self, seed: int) -> Form:
         """Return the same form with random transforms of another seed."""
@@ -46,7 +55,8 @@ class Form:
 def choose_form(
     store: Store,
     *,
-    labels: Sequence[str] = (),
+    labels: Sequence[str] | Mapping[str, Vocabulary | None] = (),
+    targets: Sequence[str] | Mapping[str, Target] = (),
     output: Output | TokenSpec = "dense",
     tokens: TokenSpec | None = None,
     genes: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -59,9 +69,10 @@ def choose_form(
     Raises
     ------
     UsageError
-        ``not-a-list``, ``bad-transforms``, ``bad-output``, and those of :func:`scformat.loading.genes.choose_genes`.
+        ``bad-transforms``, ``bad-output``, and those of :func:`scformat.loading.genes.choose_genes` and
+        :mod:`scformat.loading.encodings`.
     UnknownNameError
-        ``unknown-label``, ``unknown-output``.
+        ``unknown-output``.
     """
     given = tuple(transforms)
     subsets = [t for t in given if isinstance(t, GeneSubset)]
@@ -77,7 +88,8 @@ def choose_form(
             "bad-output", "tokens need a TokenSpec, and nothing else does", hint="give output=TokenSpec(max_len=...)"
         )
     return Form(
-        labels=_label_names(store, labels),
+        labels=choose_labels(store, labels),
+        targets=choose_targets(store, targets),
         columns=columns,
         assembly=Assembly(
             output=kind,
@@ -90,11 +102,3 @@ def choose_form(
             measured=columns.measured if spec is not None and spec.add_zero_genes else None,
         ),
     )
-
-
-def _label_names(store: Store, labels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise UsageError("not-a-list", "labels is one text", expected="a list of names", found=repr(labels))
-    for name in labels:
-        _ = store.labels[name]
-    return tuple(labels)

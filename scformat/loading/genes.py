@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from scformat.blobs import system_errors
 from scformat.errors import StorageError, UsageError, unknown_name
 from scformat.genes.organisms import organism_taxon
 
@@ -89,15 +91,15 @@ def choose_genes(
     Parameters
     ----------
     genes
-        Ids in the order wanted; a file with one id a line (the first of its columns); ``protein_coding``; None: all.
-        Ids that the store does not have are kept, and are zero in every cell.
+        Ids in the order wanted; a file with one id a line (the first of its columns, divided by tabs or commas);
+        ``protein_coding``; None: all. Ids that the store does not have are kept, and are zero in every cell.
     organism
         Genes of this organism alone.
 
     Raises
     ------
     UsageError
-        ``repeated-gene``, ``empty-gene-list``, ``no-such-genes``: not one of them is in the store.
+        ``repeated-gene``, ``empty-gene-list``, ``bad-gene-list``; ``no-such-genes``: not one of them is in the store.
     UnknownNameError
         ``unknown-gene-list``: neither ``protein_coding`` nor a file.
     """
@@ -119,9 +121,7 @@ def choose_genes(
     place_of = {name: i for i, name in zip(np.flatnonzero(allowed).tolist(), frame.index[allowed], strict=True)}
     gene = np.array([place_of.get(name, -1) for name in wanted], np.int64)
     if not (gene >= 0).any():
-        near = unknown_name("gene", wanted[0], frame.index[allowed], where=store.path)
-        raise UsageError("no-such-genes", "the store has none of these genes", where=store.path, found=wanted[0],
-                         hint=near.hint)  # fmt: skip
+        raise _no_such_genes(store, wanted, frame[allowed])
     table = frame.drop(columns="resolved").iloc[np.maximum(gene, 0)].set_axis(wanted, axis=0).rename_axis("id")
     absent = gene < 0
     table.loc[absent, ["symbol", "biotype"]] = ""
@@ -131,19 +131,9 @@ def choose_genes(
 
 def _wanted(genes: Sequence[str] | str | os.PathLike[str] | None) -> list[str] | None:
     """Return the ids that are listed, None where no list is given."""
-    if genes is None or genes == PROTEIN_CODING:
+    if genes is None or (isinstance(genes, str) and genes == PROTEIN_CODING):
         return None
-    if isinstance(genes, str | os.PathLike):
-        path = Path(genes)
-        if not path.is_file():
-            if isinstance(genes, str):
-                raise unknown_name("gene list", genes, [PROTEIN_CODING])
-            raise StorageError("not-found", "there is no such file", where=path)
-        lines = path.read_text().splitlines()
-        ids = [line.split("\t")[0].strip() for line in lines]
-        ids = [text for text in ids if text and not text.startswith("#")]
-    else:
-        ids = list(genes)
+    ids = _listed(genes) if isinstance(genes, str | os.PathLike) else [str(name) for name in genes]
     if not ids:
         raise UsageError("empty-gene-list", "the gene list is empty", hint="name one gene a line")
     seen: set[str] = set()
@@ -152,3 +142,32 @@ def _wanted(genes: Sequence[str] | str | os.PathLike[str] | None) -> list[str] |
             raise UsageError("repeated-gene", "a gene is listed twice", found=repr(name))
         seen.add(name)
     return ids
+
+
+def _listed(given: str | os.PathLike[str]) -> list[str]:
+    """Read the first column of a file."""
+    path = Path(given).expanduser()
+    if not path.is_file():
+        if isinstance(given, str):
+            raise unknown_name("gene list", given, [PROTEIN_CODING])
+        raise StorageError("not-found", "there is no such file", where=path)
+    with system_errors(path):
+        data = path.read_bytes()
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError("bad-gene-list", "not a list of genes", where=path, found=error) from None
+    names = [re.split(r"[\t,]", line)[0].strip() for line in lines]
+    return [name for name in names if name and not name.startswith("#")]
+
+
+def _no_such_genes(store: Store, wanted: Sequence[str], genes: pd.DataFrame) -> UsageError:
+    by_symbol = dict(zip(genes["symbol"], genes.index, strict=True))
+    symbol = next((name for name in wanted if name in by_symbol), None)
+    if symbol is None:
+        hint = unknown_name("gene", wanted[0], genes.index).hint
+    else:
+        hint = f"genes are listed by id, not by symbol: {symbol} is {by_symbol[symbol]}; see store.genes"
+    return UsageError(
+        "no-such-genes", "the store has none of these genes", where=store.path, found=symbol or wanted[0], hint=hint
+    )

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.sampling.plans import EpochPlan, IndependentPlan
+from scformat.sampling.draws import Draws
+from scformat.sampling.plans import Epochs, IndependentPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+    from scformat.sampling.draws import SetDraws
     from scformat.sampling.plans import Plan
 
 LOOK_AHEAD = 4_096
@@ -32,15 +34,24 @@ class Step:
     positions : uint64 array, shape (batch,)
         Of the draws in the stream.
     valid : bool array, shape (batch,)
-        False where a row stands in for a cell beyond the end of a finite pass.
+        False where a row stands in for a cell beyond the end of a finite pass, or fills up a set.
     end
         Position of the stream after this step, over all ranks.
+    sets
+        Of a stream of sets: those of the batch.
     """
 
     rows: NDArray[np.int64]
     positions: NDArray[np.uint64]
     valid: NDArray[np.bool_]
     end: int
+    sets: SetDraws | None = None
+
+    @property
+    def all_rows(self) -> NDArray[np.int64]:
+        """What has to be read: `rows`, and after them those of the control cells of the sets; int64, shape (n,)."""
+        controls = None if self.sets is None else self.sets.controls
+        return self.rows if controls is None else np.concatenate([self.rows, controls])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +63,8 @@ class Share:
     batch
         Draws of this rank a step.
     rank, world_size
-        The rank takes positions t with t mod `world_size` = `rank`; in a finite pass t counts from its begin.
+        The rank takes positions t with t mod `world_size` = `rank`; in a finite pass t counts from its begin. Of a
+        stream of sets it takes sets in this way, and `batch` is whole sets.
     steps
         Steps a pass; None: a pass ends with an epoch of an epoch plan, its last step padded.
     """
@@ -71,8 +83,8 @@ class Share:
         """Positions of a pass."""
         if self.steps is not None:
             return self.steps * self.stride
-        assert isinstance(plan, EpochPlan)  # others have a number of steps
-        return plan.n_cells
+        assert isinstance(plan, Epochs)  # others have a number of steps
+        return plan.length
 
     def pass_of(self, plan: Plan, position: int) -> tuple[int, int]:
         """Return where the pass that a position lies in begins and ends."""
@@ -95,11 +107,11 @@ def runs(
     """
     t = start
     while t < stop:
-        if isinstance(plan, IndependentPlan):
+        if plan.name == IndependentPlan.name:
             end = min(t + ahead * share.world_size, stop)
             ahead = min(2 * ahead, MOST_AHEAD)
         else:
-            end = min(_window_stop(plan, t), stop)
+            end = min(plan.window_stop(t), stop)
         steps = -(-(end - t) // share.stride)
         pieces = -(-steps // max(1, most // share.batch))
         high = min(t + -(-steps // pieces) * share.stride, _end(share, t, stop))
@@ -112,34 +124,22 @@ def _end(share: Share, t: int, stop: int) -> int:
     return stop if share.steps is None else t + -(-(stop - t) // share.stride) * share.stride
 
 
-def _window_stop(plan: Plan, t: int) -> int:
-    window = plan.shape.window
-    if isinstance(plan, EpochPlan):
-        epoch, u = divmod(t, plan.n_cells)
-        return epoch * plan.n_cells + min((u // window + 1) * window, plan.n_cells)
-    return (t // window + 1) * window
-
-
 def _steps(plan: Plan, share: Share, low: int, high: int, stop: int) -> list[Step]:
-    ranks, batch = share.world_size, share.batch
-    origin = stop - share.pass_length(plan) if share.steps is None else 0
-    rank = (share.rank + origin) % ranks
-    rows = plan.rows(low, high, rank=rank, world_size=ranks)
-    positions = np.arange(low + (rank - low) % ranks, high, ranks, dtype=np.uint64)
-    valid = np.ones(len(rows), np.bool_)
+    ranks, batch, unit = share.world_size, share.batch, plan.shape.unit
+    origin = (stop - share.pass_length(plan)) // unit if share.steps is None else 0
+    draws = plan.draw(low, high, rank=(share.rank + origin) % ranks, world_size=ranks)
     steps = -(-(high - low) // share.stride)
-    lacking = steps * batch - len(rows)
+    lacking = steps * batch - len(draws)
     if lacking:
-        last = plan.rows(high - 1, high)
-        rows = np.concatenate([rows, np.repeat(last, lacking)])
-        positions = np.concatenate([positions, np.full(lacking, high - 1, np.uint64)])
-        valid = np.concatenate([valid, np.zeros(lacking, np.bool_)])
+        draws = Draws.joined([draws, plan.draw(high - unit, high).filling(lacking // unit)])
+    cuts = [draws.cut(k * batch, (k + 1) * batch) for k in range(steps)]
     return [
         Step(
-            rows=rows[k * batch : (k + 1) * batch],
-            positions=positions[k * batch : (k + 1) * batch],
-            valid=valid[k * batch : (k + 1) * batch],
+            rows=cut.rows,
+            positions=cut.positions,
+            valid=cut.valid,
             end=min(low + (k + 1) * share.stride, high),
+            sets=cut.sets,
         )
-        for k in range(steps)
+        for k, cut in enumerate(cuts)
     ]

@@ -32,9 +32,10 @@ def select_rows(
     UnknownNameError
         ``unknown-split``, ``unknown-column``.
     """
-    if split is None and where is None and organism is None:
+    of_organism = _cells_of(store, organism)
+    if split is None and where is None and of_organism is None:
         return None
-    chosen = np.ones(store.n_cells, np.bool_)
+    chosen = np.ones(store.n_cells, np.bool_) if of_organism is None else of_organism
     every = np.arange(store.n_cells, dtype=np.int64)
     if split is not None:
         splits = store.manifest.splits
@@ -49,16 +50,24 @@ def select_rows(
         kept = np.zeros(store.n_cells, np.bool_)
         kept[store.select(where)] = True
         chosen &= kept
-    if organism is not None:
-        taxon = organism_taxon(organism)
-        of_it = np.array([taxon in record.organisms for record in store.sources_view.records], np.bool_)
-        chosen &= of_it[store.field("source", every)]
     rows = np.flatnonzero(chosen)
     if not len(rows):
         asked = {"split": split, "where": where, "organism": organism}
         found = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None)
         raise UsageError("no-cells", "there are no such cells", where=store.path, found=found)
     return rows
+
+
+def _cells_of(store: Store, organism: str | None) -> NDArray[np.bool_] | None:
+    """Return which cells are of sources of an organism, None where all are."""
+    if organism is None:
+        return None
+    taxon = organism_taxon(organism)
+    of_it = np.array([taxon in record.organisms for record in store.sources_view.records], np.bool_)
+    if of_it.all():
+        return None
+    found: NDArray[np.bool_] = of_it[store.field("source", np.arange(store.n_cells, dtype=np.int64))]
+    return found
 
 
 def choose_table(
@@ -83,15 +92,17 @@ def choose_table(
     Raises
     ------
     UsageError
-        ``no-cells``: the table draws none of the rows.
+        ``no-cells``: the table draws none of the rows. ``other-cells``: it belongs to another store.
+    RowIndexError
+        ``row-out-of-range``.
     UnknownNameError
         ``unknown-table``.
     """
-    from scformat.tables import Tables, build_table
+    from scformat.tables import build_table
 
-    if isinstance(table, str) and ":" in table and table not in Tables(store) and (split or where) is not None:
-        table = build_table(store, table, split=split, where=where)
-        split = where = None
+    if isinstance(table, str) and store.tables.is_text(table) and (split or where or organism) is not None:
+        among = _cells_of(store, organism)
+        return build_table(store, table, split=split, where=where, among=among).table
     rows = select_rows(store, split=split, where=where, organism=organism)
     digest = cells_digest(store.manifest)
     if table is None:
@@ -99,7 +110,7 @@ def choose_table(
             raise UsageError("no-cells", "there are no cells to draw", where=store.path)
         uniform = Table.uniform(np.arange(store.n_cells, dtype=np.int64) if rows is None else rows)
         return Table(uniform.masses, uniform.counts, uniform.strata, cells_digest=digest)
-    found = table if isinstance(table, Table) else Tables(store).find(table).table
+    found = _checked(store, table, digest) if isinstance(table, Table) else store.tables.find(table).table
     if rows is None:
         return found
     allowed = np.zeros(store.n_cells, np.bool_)
@@ -111,3 +122,15 @@ def choose_table(
         raise UsageError("no-cells", "the table draws none of the cells that are asked for", where=store.path)
     made = Table.from_weights(kept, weights)
     return Table(made.masses, made.counts, made.strata, cells_digest=digest)
+
+
+def _checked(store: Store, table: Table, digest: str) -> Table:
+    """Return a table that the user made, if its rows are those of the store."""
+    if table.cells_digest not in ("", digest):
+        raise UsageError(
+            "other-cells", "the table belongs to other cells than the store has", where=store.path, expected=digest,
+            found=table.cells_digest,
+        )  # fmt: skip
+    if not table.cells_digest:
+        store.check_rows(table.strata.flattened().rows_of(0))
+    return table

@@ -93,6 +93,7 @@ class GeneSubset:
     genes: tuple[str, ...]
 
     def __init__(self, genes: Iterable[str]) -> None:
+        _check(not isinstance(genes, str), "a list of ids", genes)
         object.__setattr__(self, "genes", tuple(genes))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from scformat.errors import UsageError
 from scformat.random import check_seed
+from scformat.sampling.draws import Draws, positions_of
 from scformat.sampling.independent import check_range
 from scformat.sampling.stratified import phases, quotas, window_cells
 from scformat.sampling.window import Window, WindowShape, window_order
@@ -45,18 +46,23 @@ class Plan(ABC):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_recent": OrderedDict()}
 
-    @abstractmethod
     def window_at(self, t: int) -> int:
         """Return the number of the window that position `t` lies in."""
+        return t // self.shape.window
 
     @abstractmethod
     def window(self, number: int) -> Window:
         """Plan one window."""
 
+    def window_stop(self, t: int) -> int:
+        """Return the position after the last of the window that position `t` lies in."""
+        return (t // self.shape.window + 1) * self.shape.window
+
     def rows(self, start: int, stop: int, *, rank: int = 0, world_size: int = 1) -> NDArray[np.int64]:
         """Return the rows of positions ``start .. stop - 1``, of one rank those with t mod `world_size` = `rank`.
 
-        Ranges asked for one after another cost the planning of each window once.
+        Ranges asked for one after another cost the planning of each window once. In a stream of sets a rank has the
+        positions of the sets s with s mod `world_size` = `rank`.
 
         Returns
         -------
@@ -67,18 +73,32 @@ class Plan(ABC):
         UsageError
             ``bad-position``, ``bad-rank``.
         """
+        return self.draw(start, stop, rank=rank, world_size=world_size).rows
+
+    def draw(self, start: int, stop: int, *, rank: int = 0, world_size: int = 1) -> Draws:
+        """Return what :meth:`rows` does, with the positions, and the sets of a stream of sets.
+
+        Raises
+        ------
+        UsageError
+            ``bad-position``: not the ends of sets, in a stream of sets, among others; ``bad-rank``.
+        """
         check_range(start, max(stop - start, 0))
         if not 0 <= rank < world_size:
             raise UsageError("bad-rank", "no such rank", expected=f"0 to {world_size - 1}", found=rank)
+        unit = self.shape.unit
+        if start % unit or stop % unit:
+            raise UsageError(
+                "bad-position", "positions within a set", expected=f"multiples of {unit}", found=f"{start} to {stop}"
+            )
         pieces = []
         t = start
         while t < stop:
             window = self._planned(self.window_at(t))
             end = min(stop, window.stop)
-            first = t + (rank - t) % world_size
-            pieces.append(window.rows[first - window.start : end - window.start : world_size])
+            pieces.append(window.draws(positions_of(t, end, rank=rank, world_size=world_size, unit=unit)))
             t = end
-        return np.concatenate([np.empty(0, np.int64), *pieces])
+        return Draws.joined(pieces)
 
     def _planned(self, number: int) -> Window:
         window = self._recent.get(number)
@@ -94,10 +114,6 @@ class IndependentPlan(Plan):
     """Every position a draw of its own: see :mod:`scformat.sampling.independent`."""
 
     name = "independent"
-
-    def window_at(self, t: int) -> int:
-        """Return the number of the window that position `t` lies in."""
-        return t // self.shape.window
 
     def window(self, number: int) -> Window:
         """Draw one window."""
@@ -121,10 +137,6 @@ class StratifiedPlan(Plan):
         check_range(t, 0)
         return quotas(self.table.masses, self._phases, self.table.bits, t)
 
-    def window_at(self, t: int) -> int:
-        """Return the number of the window that position `t` lies in."""
-        return t // self.shape.window
-
     def window(self, number: int) -> Window:
         """Plan one window."""
         start = number * self.shape.window
@@ -135,11 +147,47 @@ class StratifiedPlan(Plan):
         return Window(start=start, stratum=stratum, k=k, order=order, strata=self.table.strata)
 
 
-class EpochPlan(Plan):
+class Epochs(Plan):
+    """Streams of epochs of one length; windows begin anew with every epoch, and the last of each can be short.
+
+    Windows are numbered through, ceil(length / W) an epoch.
+
+    Attributes
+    ----------
+    length
+        Positions of an epoch.
+    """
+
+    length: int
+
+    @property
+    def windows_an_epoch(self) -> int:
+        """Windows that one epoch has."""
+        return -(-self.length // self.shape.window)
+
+    def window_at(self, t: int) -> int:
+        """Return the number of the window that position `t` lies in."""
+        epoch, u = divmod(t, self.length)
+        return epoch * self.windows_an_epoch + u // self.shape.window
+
+    def window_stop(self, t: int) -> int:
+        """Return the position after the last of the window that position `t` lies in."""
+        epoch, u = divmod(t, self.length)
+        return epoch * self.length + min((u // self.shape.window + 1) * self.shape.window, self.length)
+
+    def _extent(self, number: int) -> tuple[int, int, int]:
+        """Epoch of a window, its first position in the epoch, and its positions."""
+        epoch, w = divmod(number, self.windows_an_epoch)
+        low = w * self.shape.window
+        n = min(self.shape.window, self.length - low)
+        check_range(epoch * self.length + low, n)
+        return epoch, low, n
+
+
+class EpochPlan(Epochs):
     """Every cell once, then every cell once more in another order.
 
-    The rows of a stratified plan over one stratum that holds all cells. Windows begin anew with every epoch and
-    the last of each is short; they are numbered through, ceil(n / W) an epoch.
+    The rows of a stratified plan over one stratum that holds all cells.
 
     Parameters
     ----------
@@ -153,25 +201,12 @@ class EpochPlan(Plan):
         super().__init__(table, seed, shape)
         if len(table) != 1:
             raise UsageError("not-one-stratum", "an epoch goes over one list of cells", found=f"{len(table)} strata")
-        self.n_cells = int(table.counts[0])
-
-    @property
-    def windows_an_epoch(self) -> int:
-        """Windows that one epoch has."""
-        return -(-self.n_cells // self.shape.window)
-
-    def window_at(self, t: int) -> int:
-        """Return the number of the window that position `t` lies in."""
-        epoch, u = divmod(t, self.n_cells)
-        return epoch * self.windows_an_epoch + u // self.shape.window
+        self.n_cells = self.length = int(table.counts[0])
 
     def window(self, number: int) -> Window:
         """Plan one window."""
-        epoch, w = divmod(number, self.windows_an_epoch)
-        low = w * self.shape.window
-        n = min(self.shape.window, self.n_cells - low)
+        epoch, low, n = self._extent(number)
         start = epoch * self.n_cells + low
-        check_range(start, n)
         first = np.array([start], np.int64)
         stratum, k = window_cells(self.table.counts, first, first + n, self.seed, self.shape.block)
         order = window_order(n, self.shape, self.seed, number)

@@ -11,6 +11,8 @@ from scformat.random import check_seed
 from scformat.sampling.independent import check_range
 from scformat.sampling.masses import check_temperature
 from scformat.sampling.plans import EpochPlan, IndependentPlan, Plan, ScheduledPlan, StratifiedPlan
+from scformat.sampling.set_plans import SET_PLANS
+from scformat.sampling.sets import Combinations, SetForm, SetShape
 from scformat.sampling.window import WindowShape
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class State:
         See :class:`scformat.sampling.WindowShape`.
     schedule
         First position and temperature of each piece, ascending from position 0, positions multiples of the window.
+    sets
+        None: a stream of single cells.
 
     Raises
     ------
@@ -60,6 +64,7 @@ class State:
     lanes: int = 8
     block: int = 64
     schedule: tuple[tuple[int, float], ...] = ((0, 1.0),)
+    sets: SetForm | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -78,25 +83,47 @@ class State:
             check_temperature(temperature)
         if self.plan == "epoch" and any(temperature != 1 for _, temperature in self.schedule):
             raise UsageError("bad-schedule", "an epoch goes over every cell once, at any temperature")
-        _ = self.shape
+        if self.position % self.shape.unit:
+            raise UsageError(
+                "bad-position", "a position within a set", expected=f"multiples of {self.shape.unit}",
+                found=self.position,
+            )  # fmt: skip
 
     @property
     def shape(self) -> WindowShape:
         """The windows."""
+        if self.sets is not None:
+            return SetShape(window=self.window, lanes=self.lanes, block=self.block, size=self.sets.size)
         return WindowShape(window=self.window, lanes=self.lanes, block=self.block)
 
     def at(self, position: int) -> State:
         """Return the state at another position."""
         return replace(self, position=position)
 
-    def resume(self, table: Table) -> Plan:
+    def resume(self, drawn: Table | Combinations) -> Plan:
         """Return the plan, whose rows from `position` on are the rest of the stream.
+
+        Parameters
+        ----------
+        drawn
+            The table, or, for a stream of sets, what sets are drawn of.
 
         Raises
         ------
         UsageError
-            ``other-table``: not the table that the stream was drawn with.
+            ``other-table``: not the table that the stream was drawn with. ``other-sets``: of another size, with other
+            controls, or single cells.
         """
+        sets = drawn.form if isinstance(drawn, Combinations) else None
+        if sets != self.sets:
+            raise UsageError(
+                "other-sets",
+                "the state belongs to a stream of other sets",
+                expected=self.sets or "single cells",
+                found=sets or "single cells",
+                hint="resume with the sets that it began with",
+            )
+        table = drawn.table if isinstance(drawn, Combinations) else drawn
         if table.digest != self.table:
             raise UsageError(
                 "other-table",
@@ -105,15 +132,21 @@ class State:
                 found=table.digest,
                 hint="resume with the table and the selection of cells that it began with",
             )
-        made = [
-            (start, PLANS[self.plan](table.at(temperature), self.seed, self.shape))
-            for start, temperature in self.schedule
-        ]
+        made = [(start, self._plan(drawn, table.at(temperature))) for start, temperature in self.schedule]
         return made[0][1] if len(made) == 1 else ScheduledPlan(made)
 
+    def _plan(self, drawn: Table | Combinations, table: Table) -> Plan:
+        shape = self.shape
+        if isinstance(drawn, Combinations) and isinstance(shape, SetShape):
+            return SET_PLANS[self.plan](replace(drawn, table=table), self.seed, shape)
+        return PLANS[self.plan](table, self.seed, shape)
+
     def to_json(self) -> str:
-        """Serialise; the same state gives the same text."""
-        return json.dumps({"version": _VERSION, **asdict(self)})
+        """Serialise; the same state gives the same text. Without sets there is no member `sets`."""
+        members = asdict(self)
+        if self.sets is None:
+            del members["sets"]
+        return json.dumps({"version": _VERSION, **members})
 
     @classmethod
     def of(cls, given: str | Mapping[str, Any]) -> State:
@@ -131,12 +164,22 @@ class State:
         version = members.pop("version", None)
         types = {name: str if name in ("plan", "table") else int for name in cls.__dataclass_fields__}
         schedule = members.pop("schedule", [[0, 1.0]])
-        fits = set(members) <= set(types) and {"seed", "plan", "table"} <= set(members)
+        sets = members.pop("sets", None)
+        fits = set(members) <= set(types) and {"seed", "plan", "table"} <= set(members) and _is_form(sets)
         fits = fits and all(type(value) is types[name] for name, value in members.items())
         fits = fits and isinstance(schedule, list | tuple) and all(_is_piece(piece) for piece in schedule)
         if not fits or version != _VERSION:
             raise UsageError("bad-state", "not the state of a stream", found=sorted(map(str, members)))
-        return cls(**members, schedule=tuple((start, float(temperature)) for start, temperature in schedule))
+        form = None if sets is None else SetForm(**sets)
+        pieces = tuple((start, float(temperature)) for start, temperature in schedule)
+        return cls(**members, schedule=pieces, sets=form)
+
+
+def _is_form(sets: Any) -> bool:
+    if sets is None:
+        return True
+    known = isinstance(sets, dict) and "size" in sets and set(sets) <= {"size", "controls"}
+    return known and type(sets["size"]) is int and isinstance(sets.get("controls"), str | None)
 
 
 def _is_piece(piece: Any) -> bool:

@@ -145,6 +145,16 @@ class Strata:
         n = int(self.counts[stratum])
         return self.locate(np.full(n, stratum, np.int32), np.arange(n, dtype=np.int64))
 
+    def only(self, chosen: NDArray[np.int64]) -> Strata:
+        """Return some strata, in the order given; their rows come into memory where they are not runs."""
+        n = np.diff(self.offsets)[chosen]
+        offsets = _cumulative(n)
+        places = np.arange(offsets[-1], dtype=np.int64) + np.repeat(self.offsets[chosen] - offsets[:-1], n)
+        if self.rows is not None:
+            return Strata(offsets=offsets, rows=ResidentRows(self.rows.take(places)))
+        assert self.run_length is not None  # as there are no rows
+        return Strata(offsets=offsets, run_start=self._starts()[places], run_length=self.run_length[places])
+
     def flattened(self) -> Strata:
         """Return all cells as one stratum, stratum after stratum."""
         return replace(self, offsets=np.array([0, self.offsets[-1]], np.int64))

@@ -59,7 +59,8 @@ def window_cells(
     -------
     stratum : int32 array, shape (n,)
     k : int64 array, shape (n,)
-        Numbers of the cells in their strata.
+        Numbers of the cells in their strata, ascending in each: a cell that comes several times has slots side by
+        side, most of them in one lane, and the other ranks need not read it too.
     """
     stratum = np.repeat(np.arange(len(counts), dtype=np.int32), last - first)
     k = np.empty(len(stratum), np.int64)
@@ -122,5 +123,7 @@ def _cells(
     for c in range(len(counts)):
         n = last[c] - first[c]
         if n:
-            cells_of(seed, np.uint64(c), np.uint64(counts[c]), block, np.uint64(first[c]), k[at : at + n], images)
+            some = k[at : at + n]
+            cells_of(seed, np.uint64(c), np.uint64(counts[c]), block, np.uint64(first[c]), some, images)
+            some.sort()
             at += n

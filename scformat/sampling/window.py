@@ -11,6 +11,7 @@ import numpy as np
 from scformat.errors import UsageError
 from scformat.jit import kernel
 from scformat.random import DOMAIN_WINDOW, shuffle
+from scformat.sampling.draws import Draws
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +55,11 @@ class WindowShape:
                 found=f"window {self.window}, lanes {self.lanes}, block {self.block}",
             )
 
+    @property
+    def unit(self) -> int:
+        """Positions that belong to one rank together."""
+        return 1
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Window:
@@ -64,7 +70,7 @@ class Window:
     start
         First position.
     stratum : int32 array, shape (n,)
-        Stratum of each slot; slots are sorted by stratum, so that cells that lie together are read together.
+        Stratum of each slot; slots are sorted by stratum and cell, so that cells that lie together are read together.
     k : int64 array, shape (n,)
         Number of the cell in its stratum.
     order : int32 array, shape (n,)
@@ -101,6 +107,11 @@ class Window:
     def position_strata(self) -> NDArray[np.int32]:
         """Stratum of each position; int32, shape (n,)."""
         return self.stratum[self.order]
+
+    def draws(self, positions: NDArray[np.int64]) -> Draws:
+        """Return what some positions of the window, ascending, draw."""
+        rows = self.rows[positions - self.start]
+        return Draws(rows=rows, positions=positions.astype(np.uint64), valid=np.ones(len(rows), np.bool_))
 
 
 def window_order(n: int, shape: WindowShape, seed: int, number: int) -> NDArray[np.int32]:

@@ -116,6 +116,40 @@ class AnnotatedSource:
             return _var_table(Table(_table_node(raw, "var"), categories=_groups(self._root, "uns")))
         return _var_table(Table(_table_node(self._root, "raw.var"), categories=_groups(self._root, "raw.cat", "uns")))
 
+    def graphs(self) -> list[str]:
+        """Names of the matrices in ``obsp``, or in ``uns/neighbors`` of a file from before 0.7."""
+        return sorted(self._graph_nodes())
+
+    def graph(self, name: str) -> CountsMatrix:
+        """Open a matrix of cells by cells."""
+        nodes = self._graph_nodes()
+        if name not in nodes:
+            raise unknown_name("obsp matrix", name, sorted(nodes), where=self._root.where)
+        node = nodes[name]
+        matrix = open_matrix(node, location=f"obsp/{name}", var=no_var)
+        if matrix.shape != (self.n_cells, self.n_cells):
+            raise InvalidDataError(
+                "wrong-length",
+                "not a matrix of cells by cells",
+                where=node.where,
+                expected=f"shape ({self.n_cells}, {self.n_cells})",
+                found=matrix.shape,
+            )
+        return matrix
+
+    def _graph_nodes(self) -> dict[str, GroupNode | ArrayNode]:
+        found: dict[str, GroupNode | ArrayNode] = {}
+        uns = self._root.get("uns")
+        old = uns.get("neighbors") if isinstance(uns, GroupNode) else None
+        for place, names in ((old, ("connectivities", "distances")), (self._root.get("obsp"), None)):
+            if not isinstance(place, GroupNode):
+                continue
+            for name in place.names() if names is None else names:
+                node = _matrix_node(place.get(name))
+                if node is not None and (isinstance(node, GroupNode) or len(node.shape or ()) == 2):
+                    found[name] = node
+        return found
+
     def barcodes(self) -> Strings:
         """Return the index of obs."""
         return self._obs_table.index
@@ -216,6 +250,11 @@ def sparse_layout(node: GroupNode) -> Literal["csr", "csc"]:
         expected="csr_matrix or csc_matrix",
         found=name or "no encoding-type",
     )
+
+
+def no_var() -> VarTable:
+    """Refuse: a matrix of cells by cells has no var table."""
+    raise TypeError("a matrix of cells by cells has no var table")
 
 
 def _matrix_node(node: GroupNode | ArrayNode | None) -> GroupNode | ArrayNode | None:

@@ -149,6 +149,12 @@ class Source(Protocol):
     def locations(self) -> list[str]:
         """Every matrix that :meth:`matrix` accepts."""
 
+    def graphs(self) -> list[str]:
+        """Names of the matrices of cells by cells, sorted: what ``obsp`` holds."""
+
+    def graph(self, name: str) -> CountsMatrix:
+        """Return the matrix of cells by cells of a name; it has no var table. UnknownNameError lists those there."""
+
     def barcodes(self) -> Strings:
         """Return the index of obs."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from scformat.columns import Column
 from scformat.errors import InvalidDataError, UnsupportedError, unknown_name
-from scformat.sources.annotated import CANDIDATES, open_matrix
+from scformat.sources.annotated import CANDIDATES, no_var, open_matrix
 from scformat.sources.base import VarTable
 from scformat.sources.dataframe import UnsupportedColumnError, categorical, plain_column
 from scformat.sources.hdf5_tree import Hdf5File
@@ -116,6 +116,16 @@ class MemorySource:
             found=type(stored).__name__,
             hint="bring it into memory first (a lazy array: .compute())",
         )
+
+    def graphs(self) -> list[str]:
+        """Names of the matrices in ``obsp``."""
+        return sorted(map(str, self._adata.obsp))
+
+    def graph(self, name: str) -> CountsMatrix:
+        """Open a matrix of ``obsp``."""
+        if name not in self._adata.obsp:
+            raise unknown_name("obsp matrix", name, self.graphs(), where=self._where)
+        return self._matrix_of(self._adata.obsp[name], f"obsp/{name}", no_var)
 
     def barcodes(self) -> Strings:
         """Return the index of obs."""

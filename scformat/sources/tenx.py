@@ -118,6 +118,14 @@ class TenxSource:
             raise unknown_name("matrix", location, [LOCATION], where=self.path)
         return self._matrix
 
+    def graphs(self) -> list[str]:
+        """Return nothing: a 10x file has no matrices of cells by cells."""
+        return []
+
+    def graph(self, name: str) -> CountsMatrix:
+        """Refuse: there is none."""
+        raise unknown_name("obsp matrix", name, [], where=self.path)
+
     def barcodes(self) -> Strings:
         """Return the barcodes."""
         return self._barcodes

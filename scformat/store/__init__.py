@@ -19,6 +19,7 @@ from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
 from scformat.store.fetch import read_at, read_rows
 from scformat.store.labels import Label, Labels
+from scformat.store.neighbours import NeighbourTables
 from scformat.store.obs import absent_column, agreed, read_column, read_strings_at, to_pandas
 from scformat.store.sources import Sources
 from scformat.strings import Strings
@@ -146,6 +147,11 @@ class Store:
         from scformat.tables import Tables
 
         return Tables(self)
+
+    @cached_property
+    def neighbours(self) -> NeighbourTables:
+        """The neighbour tables by name: the cells nearest to each cell."""
+        return NeighbourTables(self)
 
     def read(self, rows: ArrayLike) -> Cells:
         """Read the counts of some cells.

@@ -40,6 +40,7 @@ def build_table(
     split: str | None = None,
     where: str | None = None,
     temperature: float = 1.0,
+    among: NDArray[np.bool_] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SamplingTable:
     """Build a sampling table over a store.
@@ -58,6 +59,8 @@ def build_table(
         Restrict the cells.
     temperature
         Flattens above 1, sharpens below; 1 changes nothing.
+    among : bool array, shape (n_cells,), or None
+        A further restriction, which the table does not tell of; for tables that are not stored.
     progress
         Called with stage, done, total.
 
@@ -70,7 +73,7 @@ def build_table(
     """
     check_temperature(temperature)
     items, files = _with_files(parse_schemes(by, default=scheme))
-    population = Population(store, items, split=split, where=where)
+    population = Population(store, items, split=split, where=where, among=among)
     stages = _Stages(progress, store.n_cells)
     axes, packing = population.axes, Packing(population.sizes)
     count = count_strata(population.blocks(stages("counting strata")), packing)

@@ -61,7 +61,13 @@ class Tables(Mapping[str, SamplingTable]):
         if isinstance(given, SamplingTable):
             return given
         text = os.fspath(given)
-        is_file = not isinstance(given, str) or "://" in text or (Path(text) / "zarr.json").is_file()
-        if text not in self._stored and is_file:
-            return open_table_file(text, self._store)
-        return self[text]
+        return open_table_file(text, self._store) if self._is_file(given) else self[text]
+
+    def is_text(self, given: object) -> bool:
+        """Whether `given` is labels and schemes, not the name or the path of a table that is there."""
+        return isinstance(given, str) and ":" in given and given not in self._stored and not self._is_file(given)
+
+    def _is_file(self, given: str | os.PathLike[str]) -> bool:
+        text = os.fspath(given)
+        is_path = not isinstance(given, str) or "://" in text or (Path(text) / "zarr.json").is_file()
+        return is_path and text not in self._stored

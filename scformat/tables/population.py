@@ -64,6 +64,8 @@ class Population:
         Labels and schemes.
     split, where
         Restrictions; None for none.
+    among : bool array, shape (n_cells,), or None
+        Cells that there are at all; None: those of the store.
 
     Raises
     ------
@@ -74,9 +76,16 @@ class Population:
     """
 
     def __init__(
-        self, store: Store, items: Sequence[Item], *, split: str | None = None, where: str | None = None
+        self,
+        store: Store,
+        items: Sequence[Item],
+        *,
+        split: str | None = None,
+        where: str | None = None,
+        among: NDArray[np.bool_] | None = None,
     ) -> None:
         self.store = store
+        self._among = among
         self.items = tuple(items)
         self._split = None if split is None else _split_code(store, split)
         self._where = None if where is None else parse(where)
@@ -139,7 +148,7 @@ class Population:
                 yield np.arange(start, min(start + BLOCK, part.start + part.n_cells), dtype=np.int64)
 
     def _restricted(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        out = np.ones(len(rows), np.bool_)
+        out = np.ones(len(rows), np.bool_) if self._among is None else self._among[rows]
         if self._split is not None:
             out &= self.store.field("split", rows) == self._split
         if self._where is not None:

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from scformat.blobs import system_errors
 from scformat.codec import encode_json
-from scformat.errors import InvalidDataError, StorageError, UsageError
-from scformat.manifest import VERSION, as_json
+from scformat.errors import InvalidDataError, StorageError, UnsupportedError, UsageError
+from scformat.manifest import OPTIONAL_FEATURES, VERSION, as_json
 from scformat.manifest import Table as ManifestTable
 from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
 from scformat.storage import MANIFEST_KEY, Storage, write_groups
@@ -60,7 +60,7 @@ def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
     StorageError
         ``store-changed``: another process replaced the root since the store was opened.
     """
-    directory = _directory(store)
+    directory = store_directory(store, "tables", hint="write the table beside the store, with -o FILE")
     check_name(name)
     if any(t.name == name for t in store.manifest.tables):
         raise UsageError("table-exists", f"the store has a table {name!r}", where=store.path, hint="choose another")
@@ -77,8 +77,19 @@ def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
             "optional_features": features if FEATURE in features else [*features, FEATURE],
         }
     )
+    return replace_root(store, directory, new)
+
+
+def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
+    """Put another manifest in the place of the one that `store` was opened with, and return it as it was written.
+
+    Raises
+    ------
+    StorageError
+        ``store-changed``: another process replaced the root since the store was opened.
+    """
     with _locked(directory):
-        if decode_root(_read(directory / MANIFEST_KEY), where=store.path).sha256 != old.sha256:
+        if decode_root(_read(directory / MANIFEST_KEY), where=store.path).sha256 != store.manifest.sha256:
             raise StorageError(
                 "store-changed",
                 "another process changed the store meanwhile",
@@ -198,7 +209,25 @@ def _encode(file: TableFile) -> bytes:
     return head + f'"{hashlib.sha256(blank).hexdigest()}"'.encode() + tail
 
 
-def _directory(store: Store) -> Path:
+def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path:
+    """Return the directory of a store that `what` can be added to.
+
+    Raises
+    ------
+    UsageError
+        ``cannot-add``: it lies elsewhere.
+    UnsupportedError
+        ``unknown-feature``: it has an optional feature that this release could not keep the promise of.
+    """
+    unknown = [name for name in store.manifest.optional_features if name not in OPTIONAL_FEATURES]
+    if unknown:
+        raise UnsupportedError(
+            "unknown-feature",
+            f"{what} cannot be added to a store with a feature that this release does not know",
+            where=store.path,
+            found=", ".join(map(repr, unknown)),
+            hint="install a newer scformat",
+        )
     parts = urlsplit(store.path)
     if "://" not in store.path:
         return Path(store.path)
@@ -206,9 +235,9 @@ def _directory(store: Store) -> Path:
         return Path(parts.path)
     raise UsageError(
         "cannot-add",
-        "tables are added to stores in directories only",
+        f"{what} are added to stores in directories only",
         where=store.path,
-        hint="write the table beside the store, with -o FILE",
+        hint=hint,
     )
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scformat.loading.encodings import Ancestors
+from scformat.loading.neighbours import Neighbours
+from scformat.loading.sets import Sets
 from scformat.loading.transforms import (
     Downsample,
     GeneSubset,
@@ -17,21 +20,32 @@ if TYPE_CHECKING:
     from scformat.torch.batch import Batch
     from scformat.torch.dataset import CellDataset, WeightedSampler
     from scformat.torch.loader import CellLoader
+    from scformat.torch.neighbours import NeighbourBatch
 
 __all__ = [
+    "Ancestors",
     "Batch",
     "CellDataset",
     "CellLoader",
     "Downsample",
     "GeneSubset",
     "Log1p",
+    "NeighbourBatch",
+    "Neighbours",
     "NormalizeTotal",
     "QuantileBins",
+    "Sets",
     "TokenSpec",
     "WeightedSampler",
 ]
 
-_MODULES = {"Batch": "batch", "CellLoader": "loader", "CellDataset": "dataset", "WeightedSampler": "dataset"}
+_MODULES = {
+    "Batch": "batch",
+    "CellDataset": "dataset",
+    "CellLoader": "loader",
+    "NeighbourBatch": "neighbours",
+    "WeightedSampler": "dataset",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from scformat.errors import UsageError
 from scformat.loading.genes import known_columns
+from scformat.torch.neighbours import NeighbourBatch
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from scformat.loading.batches import Arrays
+    from scformat.loading.form import Form
     from scformat.loading.genes import Columns
 
 
@@ -35,13 +37,25 @@ class Batch:
     rows : int64 tensor, shape (B,)
         Rows of the store.
     labels : dict of int64 tensors, shape (B,)
-        Codes, places in ``store.labels[name].categories``; -1 where a cell has no value.
+        Codes, places in ``store.labels[name].categories`` or in the vocabulary given; -1 where a cell has no value.
+    targets : dict of tensors
+        For a label with an ontology: bool, shape (B, n_terms), which terms (``store.labels[name].ontology.terms``)
+        a cell is or lies below. For :class:`Ancestors`: int64, shape (B,), which of its terms, -1 none.
     source : int64 tensor, shape (B,)
         Number of each cell's source.
     total_counts : int64 tensor, shape (B,)
         Sum over all columns of the cell's source, before any choice of genes and any transform.
     valid : bool tensor, shape (B,)
         False for a cell that only fills up the last batch of a finite pass.
+    sets, combination : int64 tensors, shape (S,), or None
+        With ``sets=``: number of each set in the stream, and the combination that it is of, a row of
+        :attr:`CellLoader.combinations`. The cells of a set lie together: ``x.view(S, size, -1)``.
+    set_labels : dict of int64 tensors, shape (S,)
+        With ``sets=``: codes of each combination's labels.
+    control : Batch or None
+        With controls: as many control cells, those of each set at the places of its cells.
+    neighbours
+        With ``neighbours=``: those of each cell, see :class:`NeighbourBatch`.
     columns
         The genes of the batch; None in a process that does not have its loader or data set.
     """
@@ -52,10 +66,16 @@ class Batch:
     total_counts: torch.Tensor
     valid: torch.Tensor
     columns: Columns | None
+    targets: dict[str, torch.Tensor] = field(default_factory=dict)
     x: torch.Tensor | None = None
     gene_ids: torch.Tensor | None = None
     values: torch.Tensor | None = None
     padding_mask: torch.Tensor | None = None
+    sets: torch.Tensor | None = None
+    combination: torch.Tensor | None = None
+    set_labels: dict[str, torch.Tensor] = field(default_factory=dict)
+    control: Batch | None = None
+    neighbours: NeighbourBatch | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,7 +101,7 @@ class Batch:
         return self.columns
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        state = {member.name: getattr(self, member.name) for member in fields(self)}
         state["columns"] = None if self.columns is None else self.columns.key
         x = self.x
         if x is not None and x.layout is torch.sparse_csr:
@@ -98,21 +118,26 @@ class Batch:
 
     def _each(self, change: Any) -> Batch:
         changed: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for member in fields(self):
+            value = getattr(self, member.name)
             if isinstance(value, torch.Tensor):
-                changed[field.name] = change(value)
-        return replace(self, labels={name: change(codes) for name, codes in self.labels.items()}, **changed)
+                changed[member.name] = change(value)
+            elif isinstance(value, Batch | NeighbourBatch):
+                changed[member.name] = value._each(change)
+            elif isinstance(value, dict):
+                changed[member.name] = {name: change(each) for name, each in value.items()}
+        return replace(self, **changed)
 
 
-def as_tensors(arrays: Arrays, valid: NDArray[Any], labels: tuple[str, ...], columns: Columns) -> Batch:
+def as_tensors(arrays: Arrays, valid: NDArray[Any], form: Form) -> Batch:
     """Wrap the arrays of a batch as tensors, without a copy."""
     own = torch.from_numpy
+    codes = dict(zip(form.read, arrays.labels, strict=True))
     gene_ids = values = padding = None
     x = None if arrays.dense is None else own(arrays.dense)
     if arrays.csr is not None:
         offsets, places, counts = arrays.csr
-        x = _sparse(own(offsets), own(places), own(counts), (len(arrays.rows), len(columns)))
+        x = _sparse(own(offsets), own(places), own(counts), (len(arrays.rows), len(form.columns)))
     if arrays.tokens is not None:
         gene_ids, values, padding = (own(a) for a in arrays.tokens)
     return Batch(
@@ -121,11 +146,12 @@ def as_tensors(arrays: Arrays, valid: NDArray[Any], labels: tuple[str, ...], col
         values=values,
         padding_mask=padding,
         rows=own(arrays.rows.copy()),  # the rows of many batches are one array
-        labels={name: own(arrays.labels[i].copy()) for i, name in enumerate(labels)},
+        labels={each.name: own(each.of(codes[each.label])) for each in form.labels},
+        targets={each.name: own(each.of(codes[each.label])) for each in form.targets},
         source=own(arrays.source).long(),
         total_counts=own(arrays.total),
         valid=own(valid.copy()),
-        columns=columns,
+        columns=form.columns,
     )
 
 

@@ -10,10 +10,11 @@ import torch.utils.data
 
 from scformat.errors import UsageError
 from scformat.loading.batches import make_batch
+from scformat.loading.faults import read_batch
 from scformat.loading.form import choose_form
+from scformat.loading.options import check_number, check_rank
 from scformat.loading.schedule import LOOK_AHEAD
 from scformat.loading.selection import choose_table
-from scformat.loading.window import read_window
 from scformat.sampling.state import State
 from scformat.store import Store, open_store
 from scformat.torch.batch import Batch, as_tensors
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from scformat.loading.batches import Output
+    from scformat.loading.encodings import Target, Vocabulary
     from scformat.loading.transforms import TokenSpec, Transform
     from scformat.sampling.table import Table
     from scformat.tables.view import SamplingTable
@@ -38,7 +40,7 @@ class CellDataset(torch.utils.data.Dataset[Batch]):
     ----------
     store
         A store, or where one lies.
-    labels, output, genes, organism, transforms
+    labels, targets, output, genes, organism, transforms
         As for :class:`CellLoader`.
     seed
         Of random transforms and tokens.
@@ -48,7 +50,8 @@ class CellDataset(torch.utils.data.Dataset[Batch]):
         self,
         store: Store | str | os.PathLike[str],
         *,
-        labels: Sequence[str] = (),
+        labels: Sequence[str] | Mapping[str, Vocabulary | None] = (),
+        targets: Sequence[str] | Mapping[str, Target] = (),
         output: Output | TokenSpec = "dense",
         genes: Sequence[str] | str | os.PathLike[str] | None = None,
         organism: str | None = None,
@@ -57,8 +60,9 @@ class CellDataset(torch.utils.data.Dataset[Batch]):
     ) -> None:
         self.store = open_store(store) if isinstance(store, str | os.PathLike) else store
         self._form = choose_form(
-            self.store, labels=labels, output=output, genes=genes, organism=organism, transforms=transforms, seed=seed
-        )
+            self.store, labels=labels, targets=targets, output=output, genes=genes, organism=organism,
+            transforms=transforms, seed=seed,
+        )  # fmt: skip
 
     @property
     def genes(self) -> Any:
@@ -84,9 +88,9 @@ class CellDataset(torch.utils.data.Dataset[Batch]):
     def _read(self, rows: Sequence[int]) -> Batch:
         wanted = self.store.check_rows(np.asarray(rows))
         form = self._form
-        held = read_window(self.store, wanted, labels=form.labels)
+        held = read_batch(self.store, wanted, labels=form.read)
         arrays = make_batch(held, wanted, wanted.astype(np.uint64), form.assembly)
-        return as_tensors(arrays, np.ones(len(wanted), np.bool_), form.labels, form.columns)
+        return as_tensors(arrays, np.ones(len(wanted), np.bool_), form)
 
     @staticmethod
     def collate(batch: Batch) -> Batch:
@@ -134,13 +138,11 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
             raise UsageError("no-store", "a named table, a split and an expression need a store", hint="give store=")
         else:
             self.table = cast("Table", getattr(table, "table", table))
-        if type(num_samples) is not int or num_samples < 1:
-            raise UsageError("bad-number-of-samples", "no such number of draws", expected="1 or more",
-                             found=repr(num_samples))  # fmt: skip
-        if world_size < 1 or not 0 <= rank < world_size:
-            raise UsageError("bad-rank", "no such rank", expected=f"0 to {world_size - 1}", found=rank)
+        check_number("number of draws", "bad-number-of-samples", num_samples)
+        check_rank(rank, world_size)
         self._n, self._rank, self._world_size = num_samples, rank, world_size
         self._state = State(seed=seed, plan="independent", table=self.table.digest)
+        self._begun = 0
         self._resumed = False
 
     def __len__(self) -> int:
@@ -153,6 +155,7 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
         if not self._resumed and start != begin:
             start, begin = begin + length, begin + length
         self._resumed = False
+        self._begun = start
         return self._draw(start, begin + length)
 
     def _draw(self, start: int, stop: int) -> Iterator[int]:
@@ -165,14 +168,30 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
                 self._state = state.at(start)
                 yield row
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the stream stands after the row that was asked for last, as plain JSON values.
+    def state_dict(self, *, delivered: int | None = None) -> dict[str, Any]:
+        """Return where the stream stands, as plain JSON values.
 
-        A DataLoader with workers asks ahead of what it delivers.
+        Parameters
+        ----------
+        delivered
+            Rows that were used since this pass was begun or resumed; None: all that were asked for. A DataLoader with
+            workers asks ahead of what it delivers, so that only who takes its batches knows this number.
+
+        Raises
+        ------
+        UsageError
+            ``bad-number-of-samples``: more than were asked for.
         """
         import json
 
-        return cast("dict[str, Any]", json.loads(self._state.to_json()))
+        state, ranks = self._state, self._world_size
+        if delivered is not None:
+            asked = (state.position - self._begun) // ranks
+            if type(delivered) is not int or not 0 <= delivered <= asked:
+                raise UsageError("bad-number-of-samples", "not as many rows were asked for in this pass",
+                                 expected=f"0 to {asked}", found=repr(delivered))  # fmt: skip
+            state = state.at(self._begun + delivered * ranks)
+        return cast("dict[str, Any]", json.loads(state.to_json()))
 
     def load_state_dict(self, state: Mapping[str, Any] | str) -> None:
         """Go on where a stream stood; the pass that it was in is finished first.
@@ -187,4 +206,5 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
         if found.plan != "independent":
             raise UsageError("bad-state", "not the state of independent draws", found=found.plan)
         self._state = found
+        self._begun = found.position
         self._resumed = True

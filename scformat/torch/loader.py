@@ -5,43 +5,59 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import time
+import warnings
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from scformat.errors import UsageError, unknown_name
-from scformat.loading.batches import make_batch
+from scformat.errors import ScformatError, UsageError, unknown_name
+from scformat.loading.explanation import advice, measure_rate
+from scformat.loading.faults import read_batch
 from scformat.loading.form import choose_form
+from scformat.loading.neighbours import choose_neighbours, make_cells
+from scformat.loading.options import (
+    cells_held,
+    check_number,
+    check_rank,
+    default_plan,
+    number_of_threads,
+    parse_memory,
+    schedule_of,
+    stream_shape,
+)
 from scformat.loading.prefetch import Loaded, deliver
 from scformat.loading.schedule import MOST_AHEAD, Share, Step, runs
 from scformat.loading.selection import choose_table
-from scformat.loading.window import costs, read_window
+from scformat.loading.sets import choose_sets
+from scformat.loading.window import costs, in_order, read_window
 from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
 from scformat.store import open_store
-from scformat.torch.batch import Batch, as_tensors
+from scformat.torch.device import Delivery, check_device, check_pinning
+from scformat.torch.sets import make_controls, with_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
+    from numpy.typing import NDArray
 
     from scformat.loading.batches import Arrays, Output
+    from scformat.loading.encodings import Target, Vocabulary
+    from scformat.loading.neighbours import Neighbours, Surrounded
+    from scformat.loading.sets import Sets
     from scformat.loading.transforms import TokenSpec, Transform
-    from scformat.loading.window import Work
+    from scformat.loading.window import Held, Work
     from scformat.sampling.plans import Plan
+    from scformat.sampling.sets import Combinations
     from scformat.sampling.table import Table
     from scformat.store import Store
     from scformat.tables.view import SamplingTable
-
-WINDOW, LANES = 65_536, 8
-PACKED_BYTES = 2.2
-"""Of an entry of counts that is held, on average."""
-RECORD_BYTES = 64
-"""Of a held cell besides."""
+    from scformat.torch.batch import Batch
 
 
 class CellLoader:
@@ -69,7 +85,8 @@ class CellLoader:
         Draw cells of this split, for which this expression is true, of sources of this organism. `organism` takes
         the genes of that organism too.
     block
-        Neighbouring cells that are taken together by the stratified and the epoch plan; 1: none.
+        Neighbouring cells that are taken together by the stratified and the epoch plan; 1: none. By default 64, for
+        sets 16, so that one has cells from several places.
     seed
         0 .. 2^64 - 1.
     rank, world_size
@@ -77,7 +94,8 @@ class CellLoader:
     steps_per_epoch
         Batches a pass; with the epoch plan the stream then goes on across the ends of epochs, without filling up.
     labels
-        Names of labels to read.
+        Names of labels; or a vocabulary for each, ``{"cell_type": ["B cell", "T cell"]}`` or ``{name: code}``, in
+        whose codes the batches of several stores agree. Categories that it does not list are -1.
     output
         ``dense``, ``csr``, ``tokens``, or a :class:`TokenSpec`, which is ``tokens`` of that form.
     genes
@@ -86,20 +104,35 @@ class CellLoader:
     transforms
         Applied to the counts in this order; see :mod:`scformat.loading.transforms`.
     temperature
-        Of the table: above 1 evens its strata out.
+        Of the table: above 1 evens its strata out. Or a curriculum, ``[(0, 1.0), (10000, 3.0)]``: pairs of a step,
+        counted from the begin of the stream, and the temperature from there on, or rather from where the next window
+        begins: see :attr:`schedule`.
     threads
         That make batches; None: one a processor that this process may use, 0: none at all.
     memory
         For cells that are held, for example ``512MB``. Batches that are ready come on top.
     pin_memory
-        Put tensors in page-locked memory.
+        Put tensors in page-locked memory, where there is a CUDA device.
     device
-        Where batches are delivered.
+        Where batches are delivered. Dense ones travel as CSR and are scattered there, and scaled too if
+        :class:`NormalizeTotal` and :class:`Log1p` come last among the transforms.
+    targets
+        Labels with an ontology, for all terms that each cell is or lies below; or a name for each,
+        ``{"lineage": Ancestors("cell_type", ["T cell", "B cell"])}``: see :attr:`Batch.targets`.
     tokens
         The form of ``tokens``.
     window, lanes
         See :class:`scformat.sampling.WindowShape`; by default 65,536 (or the next multiple of `lanes` x `block`), and 8
         lanes or as many as ranks.
+    sets
+        Batches of sets of cells that share a combination of labels, with controls if wanted: see :class:`Sets`.
+        `batch_size` is then whole sets, every position a cell of one. ``stratified`` goes through the cells of each
+        combination, ``independent`` draws every set anew, and ``epoch`` has every cell once, with the last set of each
+        combination filled up, which ``batch.valid`` says.
+    neighbours
+        The name of a neighbour table, or :class:`Neighbours`: ``batch.neighbours`` has those of each cell, or
+        ``batch.x`` is the sum of a cell and its neighbours. They are read with the cells, so fewer draws fit in
+        `memory` at once.
 
     Raises
     ------
@@ -117,60 +150,68 @@ class CellLoader:
         plan: Literal["independent", "stratified", "epoch"] | None = None,
         split: str | None = None,
         where: str | None = None,
-        block: int = 64,
+        block: int | None = None,
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
         steps_per_epoch: int | None = None,
-        labels: Sequence[str] = (),
+        labels: Sequence[str] | Mapping[str, Vocabulary | None] = (),
         output: Output | TokenSpec = "dense",
         genes: Sequence[str] | str | os.PathLike[str] | None = None,
         organism: str | None = None,
         transforms: Iterable[Transform] = (),
-        temperature: float = 1.0,
+        temperature: float | Sequence[tuple[int, float]] = 1.0,
         threads: int | None = None,
         memory: str | int = "512MB",
         pin_memory: bool = False,  # noqa: FBT001, FBT002 - as torch's own DataLoader has it
         device: torch.device | str | None = None,
         *,
+        targets: Sequence[str] | Mapping[str, Target] = (),
         tokens: TokenSpec | None = None,
         window: int | None = None,
         lanes: int | None = None,
+        sets: Sets | None = None,
+        neighbours: Neighbours | str | None = None,
     ) -> None:
         self.store = open_store(store) if isinstance(store, str | os.PathLike) else store
-        if type(batch_size) is not int or batch_size < 1:
-            raise UsageError("bad-batch-size", "not a batch size", expected="1 or more", found=repr(batch_size))
-        self.batch_size = batch_size
+        self.batch_size = check_number("batch size", "bad-batch-size", batch_size)
         self._form = choose_form(
-            self.store, labels=labels, output=output, tokens=tokens, genes=genes, organism=organism,
+            self.store, labels=labels, targets=targets, output=output, tokens=tokens, genes=genes, organism=organism,
             transforms=transforms, seed=seed,
         )  # fmt: skip
-        self.table = choose_table(self.store, table, split=split, where=where, organism=organism)
-        chosen = plan or _default_plan(self.store, weighted=table is not None)
+        cells = {"split": split, "where": where, "organism": organism}
+        self._sets = None if sets is None else choose_sets(self.store, sets, table, batch_size=batch_size, **cells)
+        self.table = choose_table(self.store, table, **cells) if self._sets is None else self._sets.combinations.table
+        chosen = plan or default_plan(self.store, weighted=table is not None or sets is not None)
         if chosen not in PLANS:
             raise unknown_name("plan", chosen, PLANS)
-        if chosen == "epoch" and len(self.table) != 1:
+        if chosen == "epoch" and (table is not None if sets is not None else len(self.table) != 1):
             raise UsageError(
                 "epoch-with-weights",
                 "an epoch goes over every cell once, whatever the table",
                 hint="use plan='stratified' or 'independent' with a table",
             )
         rank, world_size = _ranks(rank, world_size)
-        shape = _shape(chosen, window=window, lanes=lanes, block=block, world_size=world_size)
-        self._state = State(
-            seed=seed, plan=chosen, table=self.table.digest, schedule=((0, float(temperature)),), **shape
+        shape = stream_shape(
+            chosen, window=window, lanes=lanes, block=block, world_size=world_size, size=sets.size if sets else None
         )
-        self._plan = self._state.resume(self.table)
+        pieces = schedule_of(temperature, stride=batch_size * world_size, window=shape["window"])
+        form = None if self._sets is None else self._sets.combinations.form
+        self._state = State(seed=seed, plan=chosen, table=self.table.digest, schedule=pieces, sets=form, **shape)
+        self._plan = self._state.resume(self._drawn)
         self._resumed = False
-        if steps_per_epoch is not None and (type(steps_per_epoch) is not int or steps_per_epoch < 1):
-            raise UsageError("bad-steps", "not a number of steps", expected="1 or more", found=repr(steps_per_epoch))
-        if steps_per_epoch is None and chosen != "epoch":
+        if steps_per_epoch is not None:
+            check_number("number of steps", "bad-steps", steps_per_epoch)
+        elif chosen != "epoch":
             steps_per_epoch = math.ceil(self.table.n_cells / (batch_size * world_size))
         self._share = Share(batch=batch_size, rank=rank, world_size=world_size, steps=steps_per_epoch)
-        self._threads = _threads(threads)
-        self._most = _cells_held(self.store, parse_memory(memory))
-        self._pin, self._device = pin_memory, device
+        self._threads = number_of_threads(threads)
+        self._neighbours = choose_neighbours(self.store, neighbours, split=split)
+        with_controls = form is not None and form.controls is not None
+        each = (2 if with_controls else 1) * (1 if self._neighbours is None else self._neighbours.cells_a_draw)
+        self._most = max(1, cells_held(self.store, parse_memory(memory)) // each)
         self._pool = Pool()
+        self._delivery = Delivery.of(self._form, device=check_device(device), pinned=check_pinning(pin_memory))
 
     @property
     def genes(self) -> Any:
@@ -181,6 +222,24 @@ class CellLoader:
     def plan(self) -> Plan:
         """The plan that is followed."""
         return self._plan
+
+    @property
+    def combinations(self) -> Any:
+        """What sets are of, a pandas DataFrame, one row each; None without `sets`.
+
+        Columns: the labels, then ``cells``, ``mass``, ``probability`` (of the sets), ``weight`` (of a cell), and with
+        controls the number of ``controls`` that match.
+        """
+        return None if self._sets is None else self._sets.frame
+
+    @property
+    def _drawn(self) -> Table | Combinations:
+        return self.table if self._sets is None else self._sets.combinations
+
+    @property
+    def schedule(self) -> tuple[tuple[int, float], ...]:
+        """First position in the stream, over all ranks, and temperature of each piece."""
+        return self._state.schedule
 
     @property
     def position(self) -> int:
@@ -200,31 +259,40 @@ class CellLoader:
         return self._iterate(start, stop)
 
     def _iterate(self, start: int, stop: int) -> Iterator[Batch]:
-        delivered = deliver(self._loads(start, stop), threads=self._threads)
-        state = self._state
+        delivered = self._deliver(runs(self._plan, self._share, start, stop, most=self._most))
+        finish, state = self._delivery, self._state
         try:
             for step, arrays in delivered:
-                batch = as_tensors(arrays, step.valid, self._form.labels, self._form.columns)
-                batch = batch.pin_memory() if self._pin else batch
-                batch = batch if self._device is None else batch.to(self._device, non_blocking=self._pin)
+                batch = finish(arrays, step.valid)
+                if self._sets is not None:
+                    batch = with_sets(batch, step, arrays, self._sets, finish)
                 self._state = state.at(step.end)
                 yield batch
         finally:
             delivered.close()  # type: ignore[attr-defined]
 
-    def _loads(
-        self, start: int, stop: int
-    ) -> Iterator[Callable[[Callable[[Work], None]], Loaded[tuple[Step, Arrays]]]]:
-        for steps in runs(self._plan, self._share, start, stop, most=self._most):
-            yield lambda run, steps=steps: self._load(steps, run)  # type: ignore[misc]
+    def _deliver(self, coming: Iterable[list[Step]]) -> Iterator[tuple[Step, Arrays]]:
+        return deliver((partial(self._load, steps) for steps in coming), threads=self._threads)
 
     def _load(self, steps: list[Step], run: Callable[[Work], None]) -> Loaded[tuple[Step, Arrays]]:
-        rows = np.concatenate([step.rows for step in steps])
-        held = read_window(self.store, rows, labels=self._form.labels, run=run, pool=self._pool)
-        how = self._form.assembly
-        return Loaded(
-            batches=[lambda s=step: (s, make_batch(held, s.rows, s.positions, how)) for step in steps]  # type: ignore[misc]
-        )
+        rows = np.concatenate([step.all_rows for step in steps])
+        held = None
+        with suppress(ScformatError):  # it meets the batch that it concerns, after those before it
+            held = self._read(rows, partial(read_window, run=run, pool=self._pool))
+        return Loaded(batches=[partial(self._make, step, held) for step in steps])
+
+    def _read(self, rows: NDArray[np.int64], read: Callable[..., Held]) -> Held | Surrounded:
+        """Read cells, and their neighbours where these are asked for."""
+        labels = self._form.read
+        reader = partial(read, self.store, labels=labels)
+        return reader(rows) if self._neighbours is None else self._neighbours.read(rows, reader, labels=labels)
+
+    def _make(self, step: Step, held: Held | Surrounded | None) -> tuple[Step, Arrays]:
+        """Make a batch; where its run could not be read whole, of what is read for it alone."""
+        if held is None:
+            held = self._read(step.all_rows, read_batch)
+        arrays = make_cells(held, step.rows, step.positions, self._delivery.assembly)
+        return step, arrays if self._sets is None else make_controls(arrays, held, step, self._delivery.assembly)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream stands after the batch that was delivered last, as plain JSON values."""
@@ -238,114 +306,72 @@ class CellLoader:
         Raises
         ------
         UsageError
-            ``other-table``: of another table or other cells; both digests are named. ``bad-state``.
+            ``other-table``: of another table or other cells; both digests are named. ``other-sets``. ``bad-state``.
         """
         found = State.of(state)
-        self._plan = found.resume(self.table)
+        self._plan = found.resume(self._drawn)
         self._state = found
         if self._share.steps is None and found.plan != "epoch":
             self._share = replace(self._share, steps=math.ceil(self.table.n_cells / self._share.stride))
         self._form = self._form.seeded(found.seed)
+        self._pool = Pool()
+        self._delivery = Delivery.of(self._form, device=self._delivery.device, pinned=self._delivery.pinned)
         self._resumed = True
 
     def explain(self) -> dict[str, Any]:
-        """Say what the next window costs: it is read once for that, and a part of it is made into batches.
+        """Say what a window costs and how fast batches come: the next two windows are read and made into batches.
 
         Returns
         -------
         dict
-            ``plan``, ``draws``, ``cells`` (distinct), ``chunks``, ``chunks_per_cell``, ``requests``, ``bytes`` of a
-            window as it is read; ``held_bytes`` in memory; ``batches`` a pass; ``cells_per_second``, as measured by
-            this one thread, times the threads.
+            ``plan``, ``output``, ``schedule``; ``draws``, ``cells`` (distinct), ``chunks``, ``chunks_per_cell``,
+            ``requests``, ``bytes`` of a window as it is read; ``held_bytes`` in memory; ``batches`` a pass;
+            ``cells_per_second`` of this rank, as measured.
+
+        Warns
+        -----
+        UserWarning
+            Many chunks are decoded for every cell; the text says what to do.
         """
         begin, stop = self._share.pass_of(self._plan, self._state.position)
-        steps = next(runs(self._plan, self._share, begin, stop, most=self._most, ahead=MOST_AHEAD))
-        rows = np.concatenate([step.rows for step in steps])
-        found = costs(self.store, rows)
-        begun = time.perf_counter()
-        held = read_window(self.store, rows, labels=self._form.labels)
-        read = (time.perf_counter() - begun) / len(rows)
-        some = steps[: max(1, min(len(steps), 2048 // self.batch_size))]
-        make_batch(held, some[0].rows, some[0].positions, self._form.assembly)
-        begun = time.perf_counter()
-        for step in some:
-            make_batch(held, step.rows, step.positions, self._form.assembly)
-        made = (time.perf_counter() - begun) / (len(some) * self.batch_size)
+        coming = list(islice(runs(self._plan, self._share, begin, stop, most=self._most, ahead=MOST_AHEAD), 2))
+        self._load(coming[0][:1], in_order).batches[0]()  # compiles what is not compiled yet
+        rate = measure_rate(self._deliver(coming))
+        rows = np.concatenate([step.all_rows for step in coming[0]])
+        found = costs(self.store, rows if self._neighbours is None else self._neighbours.all_rows(rows))
+        cut = self._most < self._plan.shape.window // self._share.world_size
+        hint = advice(self.store, self._plan, found, cut=cut)
+        if hint is not None:
+            warnings.warn(hint, UserWarning, stacklevel=2)
         return {
             "plan": self._plan.name,
             "output": self._form.assembly.output,
-            "draws": found.draws,
+            "schedule": self.schedule,
+            "draws": len(rows),
             "cells": found.cells,
             "chunks": found.chunks,
             "chunks_per_cell": found.chunks / max(found.cells, 1),
             "requests": found.requests,
             "bytes": found.bytes,
-            "held_bytes": held.nbytes,
+            "held_bytes": self._read(rows, read_window).nbytes,
             "batches": len(self),
-            "cells_per_second": max(self._threads, 1) / (read + made),
+            "cells_per_second": rate,
         }
 
     def __repr__(self) -> str:
+        batches = f"{len(self):,} batches of {self.batch_size}, {self._form.assembly.output}"
         return (
-            f"<CellLoader of {self.store.path}: {self._plan.name}, {self.table.n_cells:,} cells, "
-            f"{len(self):,} batches of {self.batch_size}, rank {self._share.rank} of {self._share.world_size}>"
+            f"<CellLoader of {self.store.path}: {self._plan.name}, {self.table.n_cells:,} cells, {batches}, "
+            f"rank {self._share.rank} of {self._share.world_size}>"
         )
 
 
-def parse_memory(text: str | int) -> int:
-    """Read a size in bytes: ``512MB``, ``1 GiB``, ``200000000``.
-
-    Raises
-    ------
-    UsageError
-        ``bad-size``.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", str(text).lower())
-    size = 0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
-    if size < 1 << 20:
-        raise UsageError("bad-size", "not a size", expected="for example 512MB, at least 1MiB", found=repr(text))
-    return size
-
-
-def _default_plan(store: Store, *, weighted: bool) -> str:
-    if not weighted:
-        return "epoch"
-    return "stratified" if all(p.order.kind == "stratified" for p in store.manifest.parts) else "independent"
-
-
-def _shape(plan: str, *, window: int | None, lanes: int | None, block: int, world_size: int) -> dict[str, int]:
-    """Window, lanes and block of a stream; independent draws know no blocks, so theirs are always the same."""
-    if plan == "independent":
-        return {"window": WINDOW if window is None else window}
-    lanes = max(LANES, world_size) if lanes is None else lanes
-    sound = all(type(x) is int and x > 0 for x in (lanes, block))
-    unit = lanes * block if sound else 1
-    return {"window": -(-WINDOW // unit) * unit if window is None else window, "lanes": lanes, "block": block}
-
-
 def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    if (rank is None) != (world_size is None):
-        raise UsageError("bad-rank", "rank and world_size belong together", found=f"{rank} and {world_size}")
-    if rank is None or world_size is None:
-        import torch.distributed as dist
+    given = check_rank(rank, world_size)
+    if given is not None:
+        return given
+    import torch.distributed as dist
 
-        if not (dist.is_available() and dist.is_initialized()):
-            return 0, 1
-        return dist.get_rank(), dist.get_world_size()
-    if world_size < 1 or not 0 <= rank < world_size:
-        raise UsageError("bad-rank", "no such rank", expected=f"0 to {world_size - 1}", found=rank)
-    return rank, world_size
-
-
-def _threads(threads: int | None) -> int:
-    if threads is None:
-        return len(os.sched_getaffinity(0))
-    if type(threads) is not int or threads < 0:
-        raise UsageError("bad-threads", "not a number of threads", expected="0 or more", found=repr(threads))
-    return threads
-
-
-def _cells_held(store: Store, memory: int) -> int:
-    """Cells of which two runs, one in use and one being read, fit in `memory`."""
-    a_cell = PACKED_BYTES * store.manifest.n_entries / max(store.n_cells, 1) + RECORD_BYTES
-    return max(1, int(memory / 2 / a_cell))
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()

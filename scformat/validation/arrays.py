@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from scformat.manifest import StringArray
     from scformat.validation.report import Findings
 
+_FILL_STEP = 4096
+"""Of the fill values of 64-bit obs values, so that they are exact as binary64."""
+
 
 def arrays_of(value: object) -> Iterator[Array]:
     """Yield every array that a model names, in the order of its members."""
@@ -116,6 +119,8 @@ class Expect:
                 self._add("ZAR-19", array, "wrong fill value", fill, array.fill)
         elif not _holds(array.dtype, array.fill):
             self._add("ZAR-19", array, "the data type cannot hold the fill value", f"a {array.dtype}", array.fill)
+        elif array.dtype in ("int64", "uint64") and array.fill % _FILL_STEP:
+            self._add("ZAR-19", array, "wrong fill value", f"a multiple of {_FILL_STEP}", array.fill)
 
     def _add(self, requirement: str, array: Array, what: str, expected: object, found: object) -> None:
         self._findings.add(requirement, array.path, what, expected=expected, found=found)

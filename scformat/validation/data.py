@@ -14,6 +14,7 @@ from scformat.validation.files import Files
 from scformat.validation.genes import check_genes
 from scformat.validation.labels import check_counts, check_label
 from scformat.validation.metadata import ROOT
+from scformat.validation.neighbours import check_lists
 from scformat.validation.obs import check_categories, check_values
 from scformat.validation.sources import check_names, check_sources
 from scformat.validation.strings import string_blocks
@@ -79,6 +80,7 @@ def _check_values(files: Files, manifest: Manifest, pool: Executor, threads: int
         _check_split_counts(manifest, tallies, findings)
     _wait(pool, [partial(_exhaust, files, part.barcode) for part in sound])
     _check_obs(files, manifest, pool)
+    check_lists(files, manifest, findings)
     return checks
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
+
+
+_EXACT = 2**53
+_DIGITS = 300
+"""An integer of more digits is beyond binary64, or nearly."""
 
 
 class NotJsonError(ValueError):
     """A text that is no JSON document; the message says why."""
 
 
-def parse(data: bytes) -> tuple[Any, list[str]]:
+def parse(data: bytes) -> tuple[Any, list[str], list[str]]:
     """Parse a document.
 
     Returns
@@ -19,6 +25,8 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
         Integers exact.
     twice
         Member names that one object has twice.
+    inexact
+        Numbers that are not exact as binary64.
 
     Raises
     ------
@@ -26,6 +34,19 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
         No RFC 8259 document in UTF-8 without a byte order mark.
     """
     twice: list[str] = []
+    inexact: list[str] = []
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if abs(value) > _EXACT and (len(text) > _DIGITS or int(float(value)) != value):
+            inexact.append(text[:_DIGITS])
+        return value
+
+    def number(text: str) -> float:
+        value = float(text)
+        if math.isinf(value):
+            inexact.append(text[:_DIGITS])
+        return value
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -37,9 +58,12 @@ def parse(data: bytes) -> tuple[Any, list[str]]:
     if data.startswith(b"\xef\xbb\xbf"):
         raise NotJsonError("a byte order mark")
     try:
-        return json.loads(data.decode(), object_pairs_hook=members, parse_constant=_refuse), twice
+        value = json.loads(
+            data.decode(), object_pairs_hook=members, parse_constant=_refuse, parse_int=integer, parse_float=number
+        )
     except (ValueError, RecursionError) as error:
         raise NotJsonError(f"{type(error).__name__}: {error}") from None
+    return value, twice, inexact
 
 
 def _refuse(constant: str) -> Any:

@@ -94,12 +94,14 @@ def _check_groups(storage: Storage, manifest: Manifest, findings: Findings) -> N
 def _document(data: bytes, key: str, requirement: str, findings: Findings) -> Any:
     """Parse a ``zarr.json``; None where it is no object."""
     try:
-        document, twice = parse(data)
+        document, twice, inexact = parse(data)
     except NotJsonError as error:
         findings.add("CNV-1", key, "not a JSON document", found=error)
         return None
     for name in twice:
         findings.add("CNV-1", key, f"an object has the member {name} twice")
+    for number in inexact:
+        findings.add("CNV-2", key, "a number that is not exact as binary64", found=number)
     if not isinstance(document, dict):
         findings.add(requirement, key, "not a JSON object")
         return None

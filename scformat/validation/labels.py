@@ -118,6 +118,9 @@ def _check_ontology(
     terms = files.whole(graph.category_terms)
     if ids is not None:
         _check_ids(graph, ids, findings)
+    if names is not None and b"" in names:
+        where = f"{graph.name.bytes.path}, string {names.index(b'')}"
+        findings.add("LAB-11", where, "a term without a name, which would be its id")
     if terms is not None and not _terms_fit(graph, terms, findings):
         terms = None
     if terms is not None and ids is not None and names is not None and categories is not None:

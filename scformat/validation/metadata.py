@@ -41,12 +41,14 @@ def check_root(storage: Storage, findings: Findings) -> Manifest | None:
         findings.add("ZAR-1", ROOT, "there is no root zarr.json")
         return None
     try:
-        document, twice = parse(data)
+        document, twice, inexact = parse(data)
     except NotJsonError as error:
         findings.add("CNV-1", ROOT, "not a JSON document", found=error)
         return None
     for name in twice:
         findings.add("CNV-1", ROOT, f"an object has the member {name} twice")
+    for number in inexact:
+        findings.add("CNV-2", ROOT, "a number that is not exact as binary64", found=number)
     found = _manifest_of(document, findings)
     if found is None:
         return None

@@ -64,6 +64,9 @@ def _check_part(manifest: Manifest, part: Part, where: str, findings: Findings) 
     if tuple(part.fields[:begin]) != RECORD_FIELDS or len(set(part.fields)) != len(part.fields):
         expected = ", ".join(RECORD_FIELDS) + ", then distinct names"
         findings.add("CEL-1", f"{where}/fields", "wrong fields", expected=expected, found=part.fields)
+    if len(part.fields) != part.index.shape[0]:
+        text = "another number of fields than the records have"
+        findings.add("CEL-1", f"{where}/fields", text, expected=part.index.shape[0], found=len(part.fields))
     if (part.split is None) != (manifest.splits is None):
         text = "split codes without splits" if manifest.splits is None else "no split codes in a store with splits"
         findings.add("SPL-1", f"{where}/split", text)

@@ -59,6 +59,7 @@ class Report:
             "store": self.store,
             "level": self.level,
             "ok": self.ok,
+            "valid": self.ok,
             "findings": [{"requirement": f.requirement, "where": f.where, "message": f.message} for f in self.findings],
         }
 

@@ -107,9 +107,11 @@ def _check_records(files: Files, sources: PartSources, manifest: Manifest) -> li
         where = f"{path}, source {sources.first + s}"
         record = None
         try:
-            document, twice = parse(text)
+            document, twice, inexact = parse(text)
             for name in twice:
                 findings.add("CNV-1", where, f"an object has the member {name} twice")
+            for number in inexact:
+                findings.add("CNV-2", where, "a number that is not exact as binary64", found=number)
             record = SourceRecord.model_validate(document)
         except NotJsonError as error:
             findings.add("SRC-1", where, "not a JSON document", found=error)

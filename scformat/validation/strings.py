@@ -85,7 +85,7 @@ def _fit(files: Files, path: str, offsets: NDArray[np.int64], start: int, n: int
         text = f"an offset is below the one before it{several(len(falls))}"
         files.findings.add("ZAR-23", f"{path}, element {start + int(falls[0]) + 1}", text)
         return False
-    if offsets[0] < 0 or offsets[-1] > size:
+    if offsets[-1] > size:
         text = "offsets outside of the bytes"
         files.findings.add("ZAR-23", path, text, expected=f"0 to {size}", found=f"{offsets[0]} to {offsets[-1]}")
         return False

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from scformat.layout import CODE_FILL
 from scformat.manifest import as_json
 from scformat.tables.model import TableEntry
 from scformat.validation.arrays import Expect, arrays_of
 from scformat.validation.metadata import ROOT
+from scformat.validation.neighbours import check_entries
 from scformat.validation.parts import check_parts
 from scformat.validation.report import several
 
@@ -32,7 +34,7 @@ def check_structure(manifest: Manifest, findings: Findings) -> None:
     """Check all that the manifest alone shows.
 
     What does not fit is marked in ``findings.broken``: ``genes``, ``splits``, ``labels/<i>``, ``obs/<i>``,
-    ``parts/<i>``.
+    ``parts/<i>``, ``neighbours/<i>``.
     """
     check_paths(manifest, findings)
     with findings.domain("genes"):
@@ -53,6 +55,7 @@ def check_structure(manifest: Manifest, findings: Findings) -> None:
     check_parts(manifest, findings)
     with findings.domain("tables"):
         _check_tables(manifest, findings)
+    check_entries(manifest, findings)
 
 
 def check_paths(manifest: Manifest, findings: Findings) -> None:
@@ -68,13 +71,17 @@ def check_paths(manifest: Manifest, findings: Findings) -> None:
 
 
 def _check_tables(manifest: Manifest, findings: Findings) -> None:
+    _distinct((table.name for table in manifest.tables), "TAB-6", "tables", findings)
     for i, table in enumerate(manifest.tables):
         try:
-            TableEntry.model_validate(as_json(table))
+            entry = TableEntry.model_validate(as_json(table))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = "/".join(map(str, (i, *first["loc"])))
-            findings.add("MAN-1", f"{ROOT}:scformat/tables/{place}", first["msg"])
+            findings.add("TAB-6", f"{ROOT}:scformat/tables/{place}", first["msg"])
+            continue
+        for array in arrays_of(entry):
+            Expect(findings, "TAB-6").array(array, array.dtype, [None] * len(array.shape), fill=CODE_FILL)
 
 
 def _check_genes(genes: Genes, findings: Findings) -> None:

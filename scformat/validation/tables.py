@@ -8,15 +8,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from scformat.errors import ScformatError
-from scformat.layout import CODE_FILL
 from scformat.manifest import as_json
 from scformat.sampling import AliasTable, ResidentRows, Strata, Table
-from scformat.sampling.alias import CAPACITY, build_alias
+from scformat.sampling.alias import build_alias
 from scformat.sampling.parsing import parse_schemes
 from scformat.store import open_store
 from scformat.tables.build import cells_digest
 from scformat.tables.model import TableEntry
-from scformat.validation.arrays import arrays_of
 from scformat.validation.metadata import ROOT
 from scformat.validation.report import several
 
@@ -64,9 +62,6 @@ class _Check:
     def run(self, store: Store | None) -> None:
         entry, manifest = self._entry, self._manifest
         before = len(self._findings)
-        for array in arrays_of(entry):
-            if array.fill != CODE_FILL:
-                self._add("TAB-6", array, "another fill value", expected=CODE_FILL, found=array.fill)
         cells = cells_digest(manifest, entry.n_rows)
         if entry.n_rows > manifest.n_cells or cells != entry.cells:
             self._add("TAB-9", None, "the table is not one of this store's cells", expected=cells, found=entry.cells)
@@ -111,15 +106,14 @@ class _Check:
             text = f"stratum {bad[0]} can be drawn, but has no cell{several(len(bad))}"
             self._add("TAB-1", entry.counts, text, found=counts[bad[0]])
         if sum(counts.tolist()) != entry.n_cells:
-            self._add("TAB-6", None, "n_cells is not the sum of counts", expected=counts.sum(), found=entry.n_cells)
+            self._add("TAB-16", None, "n_cells is not the sum of counts", expected=counts.sum(), found=entry.n_cells)
         if entry.n_cells + entry.n_missing + entry.n_left_out > entry.n_rows:
-            self._add("TAB-6", None, "more cells are drawn and left out than there are rows", found=entry.n_rows)
+            self._add("TAB-16", None, "more cells are drawn and left out than there are rows", found=entry.n_rows)
 
     def _check_alias(self, masses: NDArray[np.int64], stored: AliasTable) -> None:
         entry = self._entry
         made = build_alias(masses)
-        outside = (stored.threshold < 0) | (stored.threshold > CAPACITY)
-        bad = np.flatnonzero(outside | (stored.threshold != made.threshold))
+        bad = np.flatnonzero(stored.threshold != made.threshold)
         if len(bad):
             text = f"column {bad[0]} is not what the masses give{several(len(bad))}"
             found = int(stored.threshold[bad[0]])
@@ -144,7 +138,7 @@ class _Check:
         first = self._read(listed)
         length = np.ones(n, np.int64) if entry.run_length is None else self._read(entry.run_length)
         last = first + (length - 1)
-        bad = np.flatnonzero((first < 0) | (length < 1) | (last < first) | (last >= entry.n_rows))
+        bad = np.flatnonzero((first < 0) | (last < first) | (last >= entry.n_rows))
         if len(bad):
             text = f"number {bad[0]} is not of rows below n_rows{several(len(bad))}"
             self._add("TAB-8", listed, text, expected=f"0 to {entry.n_rows - 1}", found=int(first[bad[0]]))

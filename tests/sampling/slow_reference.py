@@ -185,7 +185,9 @@ def stratified_window(
 ) -> list[tuple[int, int]]:
     first, last = quotas(seed, number * window, q), quotas(seed, (number + 1) * window, q)
     slots = [
-        (c, cell(seed, c, number_in, counts[c], block)) for c in range(len(q)) for number_in in range(first[c], last[c])
+        (c, k)
+        for c in range(len(q))
+        for k in sorted(cell(seed, c, number_in, counts[c], block) for number_in in range(first[c], last[c]))
     ]
     return [slots[slot] for slot in order(seed, number, window, lanes, block)]
 
@@ -193,7 +195,7 @@ def stratified_window(
 def epoch_window(seed: int, number: int, n: int, window: int, lanes: int, block: int) -> list[int]:
     epoch, w = divmod(number, -(-n // window))
     low, high = w * window, min((w + 1) * window, n)
-    slots = [cell(seed, 0, epoch * n + u, n, block) for u in range(low, high)]
+    slots = sorted(cell(seed, 0, epoch * n + u, n, block) for u in range(low, high))
     return [slots[slot] for slot in order(seed, number, high - low, lanes, block)]
 
 

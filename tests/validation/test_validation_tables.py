@@ -93,12 +93,6 @@ def _other_digest(d: Damage) -> None:
     _entry(d)["sha256"] = "1" * 64
 
 
-def _fill(d: Damage) -> None:
-    array = _entry(d)["counts"]
-    array["fill"] = -3
-    d.put(array, d.values(array))
-
-
 def _twice(d: Damage) -> None:
     """The first run of a stratum begins a row earlier, in the run of another."""
     entry = _entry(d)
@@ -157,9 +151,8 @@ BROKEN: dict[str, tuple[str, Callable[[Damage], None]]] = {
     "a row beyond": ("TAB-8", _beyond),
     "other cells": ("TAB-9", _other_cells),
     "digest": ("TAB-10", _other_digest),
-    "fill": ("TAB-6", _fill),
-    "n_cells": ("TAB-6", _n_cells),
-    "n_left_out": ("TAB-6", _left_out),
+    "n_cells": ("TAB-16", _n_cells),
+    "n_left_out": ("TAB-16", _left_out),
     "codes": ("TAB-15", _codes),
     "unknown label": ("TAB-15", _unknown_label),
     "other split": ("TAB-15", _other_split),
