@@ -32,6 +32,8 @@ WRITES_AT_ONCE = 8
 """Files of an array that may be on their way to the disk while the next one is encoded."""
 INDEX_BYTES = 64 << 20
 """Shard indexes that are kept: 16 bytes a chunk."""
+CHUNKS_AT_ONCE = 256
+"""Chunks that are decoded together where one after another is wanted."""
 KEPT_BYTES = 128 << 20
 """Decoded records that are kept: a random read needs one of 1,024 cells, and the next read often the same."""
 
@@ -196,18 +198,25 @@ class Storage:
             number = int(fetched.numbers[first + error.place])
             raise _damaged(self.at(fetched.key), f"chunk {number}: {error}") from None
 
-    def read_kept_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
-        """Do as :meth:`read_chunks`, and keep what was decoded for the next reads, the latest :data:`KEPT_BYTES`."""
-        keys = [f"{array.path}:{number}" for number in numbers.tolist()]
-        held = [self._kept.get(key) for key in keys]
-        lacking = np.array([chunk is None for chunk in held], np.bool_)
-        fresh = iter(self.read_chunks(array, numbers[lacking]))
-        out = np.empty((len(numbers), *array.chunk), array.dtype)
-        for i, (key, chunk) in enumerate(zip(keys, held, strict=True)):
-            out[i] = next(fresh) if chunk is None else chunk
-            if chunk is None:
-                self._kept.put(key, out[i].copy())
-        return out
+    def each_chunk(self, array: Array, numbers: NDArray[np.int64], *, keep: bool) -> Iterator[NDArray[Any]]:
+        """Do as :meth:`read_chunks`, one chunk after another, a few at a time in memory.
+
+        Parameters
+        ----------
+        keep
+            Hold on to what was decoded for the next reads, the latest :data:`KEPT_BYTES`.
+        """
+        for begin in range(0, len(numbers), CHUNKS_AT_ONCE):
+            some = numbers[begin : begin + CHUNKS_AT_ONCE]
+            keys = [f"{array.path}:{number}" for number in some.tolist()]
+            held = [self._kept.get(key) if keep else None for key in keys]
+            fresh = iter(self.read_chunks(array, some[[chunk is None for chunk in held]]))
+            for key, known in zip(keys, held, strict=True):
+                chunk = next(fresh) if known is None else known
+                if keep and known is None:
+                    chunk = chunk.copy()  # the others of its read need not stay
+                    self._kept.put(key, chunk)
+                yield chunk
 
     def _fetch_many(
         self,

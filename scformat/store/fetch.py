@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,10 +61,15 @@ def plan_chunks(starts: NDArray[np.int64], stops: NDArray[np.int64], *, chunk: i
 
 def read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Read elements of a per-cell array (the last axis) in any order, repeats allowed."""
-    plan = plan_chunks(rows, rows + 1, chunk=array.chunk[-1])
-    read = storage.read_kept_chunks if len(array.shape) == 2 else storage.read_chunks  # records are read again
-    chunks = read(array, plan.numbers)
-    values: NDArray[Any] = np.moveaxis(chunks, 0, -2).reshape(*chunks.shape[1:-1], -1)[..., plan.starts]
+    order = np.argsort(rows, kind="stable")
+    at = rows[order]
+    numbers, first = np.unique(at // array.chunk[-1], return_index=True)
+    bounds = [*first.tolist(), len(rows)]
+    values = np.empty((*array.shape[:-1], len(rows)), array.dtype)
+    # A chunk at a time: of rows far apart all chunks together can be far more than what is wanted of them.
+    chunks = storage.each_chunk(array, numbers, keep=len(array.shape) == 2)  # records are read again
+    for number, chunk, (low, high) in zip(numbers.tolist(), chunks, pairwise(bounds), strict=True):
+        values[..., order[low:high]] = chunk[..., at[low:high] - number * array.chunk[-1]]
     storage.refuse_fill(array, values)
     return values
 

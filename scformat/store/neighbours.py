@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 NONE = -1
 """Stands where a cell has no further neighbour."""
-CHUNKS_AT_ONCE = 256
-"""Chunks that are decoded together: random cells of a large store would bring in a chunk each."""
 
 
 class NeighbourTable:
@@ -111,12 +109,7 @@ class NeighbourTable:
         out = np.full((len(rows), self.k), absent, array.dtype)
         inside = np.flatnonzero(rows < self.n_rows)
         if len(inside):
-            distinct, places = np.unique(rows[inside], return_inverse=True)
-            chunk = distinct // array.chunk[-1]
-            number = np.cumsum(np.concatenate([[False], chunk[1:] != chunk[:-1]]))  # of the chunks that are read
-            cuts = np.searchsorted(number, np.arange(CHUNKS_AT_ONCE, int(number[-1]) + 1, CHUNKS_AT_ONCE))
-            pieces = [read_at(self._store._storage, array, some).T for some in np.split(distinct, cuts)]
-            out[inside] = np.concatenate(pieces)[places]
+            out[inside] = read_at(self._store._storage, array, rows[inside]).T
         return out
 
 

@@ -17,6 +17,7 @@ from samples import counts_matrix, files_of, gene_ids, sample
 from scipy import sparse
 
 import scformat
+from scformat import storage as storage_module
 from scformat.errors import (
     InvalidDataError,
     RowIndexError,
@@ -30,7 +31,6 @@ from scformat.neighbours import FEATURE, NeighbourLists, add_neighbours, neighbo
 from scformat.neighbours import lists as lists_module
 from scformat.root import encode_root, root_digest
 from scformat.storage import Storage, write_array
-from scformat.store import neighbours as view_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ def test_a_graph_over_the_rows_of_a_store(store: Store, path: Path) -> None:
 
 
 def test_few_chunks_at_a_time(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view_module, "CHUNKS_AT_ONCE", 1)
+    monkeypatch.setattr(storage_module, "CHUNKS_AT_ONCE", 1)
     made = graph(store.n_cells, 5)
     add_neighbours(store, "knn", made, k=6, weight="distance")
     assert store.n_cells > 1024
