@@ -16,6 +16,7 @@ stores counts.
 from __future__ import annotations
 
 import math
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -136,9 +137,12 @@ def tempered(masses: NDArray[np.int64], temperature: float) -> NDArray[np.int64]
         return masses
     # Relative to the largest, so that the largest is 1 whatever the temperature.
     shares = masses / float(masses.max())
-    exponent = 1.0 / temperature
+    exponent = Decimal(1.0 / temperature)
     distinct, inverse = np.unique(shares, return_inverse=True)
-    powers = np.array([math.pow(x, exponent) if x else 0.0 for x in distinct.tolist()])
+    with localcontext() as context:
+        # The pow of C libraries differs in the last bit, and a schedule's masses are stored nowhere.
+        context.prec, context.Emin, context.Emax = 30, MIN_EMIN, MAX_EMAX
+        powers = np.array([float(Decimal(x) ** exponent) if x else 0.0 for x in distinct.tolist()])
     return integer_masses(np.where(masses > 0, np.maximum(powers[inverse], np.finfo(np.float64).tiny), 0.0))
 
 

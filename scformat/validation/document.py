@@ -6,7 +6,6 @@ import json
 import math
 from typing import Any
 
-
 _EXACT = 2**53
 _DIGITS = 300
 """An integer of more digits is beyond binary64, or nearly."""
@@ -55,8 +54,6 @@ def parse(data: bytes) -> tuple[Any, list[str], list[str]]:
             twice.extend(repr(name) for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         return found
 
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise NotJsonError("a byte order mark")
     try:
         value = json.loads(
             data.decode(), object_pairs_hook=members, parse_constant=_refuse, parse_int=integer, parse_float=number

@@ -63,7 +63,10 @@ class _Check:
         entry, manifest = self._entry, self._manifest
         before = len(self._findings)
         cells = cells_digest(manifest, entry.n_rows)
-        if entry.n_rows > manifest.n_cells or cells != entry.cells:
+        ends = [part.start + part.n_cells for part in manifest.parts]
+        if entry.n_rows not in ends:
+            self._add("TAB-9", None, "no part of the store ends at n_rows", expected=ends[-1], found=entry.n_rows)
+        elif cells != entry.cells:
             self._add("TAB-9", None, "the table is not one of this store's cells", expected=cells, found=entry.cells)
         masses, counts = self._read(entry.masses), self._read(entry.counts)
         self._check_masses(masses, counts)
