@@ -137,13 +137,28 @@ def tempered(masses: NDArray[np.int64], temperature: float) -> NDArray[np.int64]
         return masses
     # Relative to the largest, so that the largest is 1 whatever the temperature.
     shares = masses / float(masses.max())
-    exponent = Decimal(1.0 / temperature)
     distinct, inverse = np.unique(shares, return_inverse=True)
-    with localcontext() as context:
-        # The pow of C libraries differs in the last bit, and a schedule's masses are stored nowhere.
-        context.prec, context.Emin, context.Emax = 30, MIN_EMIN, MAX_EMAX
-        powers = np.array([float(Decimal(x) ** exponent) if x else 0.0 for x in distinct.tolist()])
+    powers = _powers(distinct, 1.0 / temperature)
     return integer_masses(np.where(masses > 0, np.maximum(powers[inverse], np.finfo(np.float64).tiny), 0.0))
+
+
+def _powers(values: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """Powers of numbers of 0 .. 1, the exact ones rounded to the nearest binary64.
+
+    The pow of C libraries differs in the last bit, and the masses of a schedule are stored nowhere. A type with more
+    digits decides nearly all of them; where it is too close to call, or does not have more, decimal numbers do.
+    """
+    wide = np.power(values.astype(np.longdouble), np.longdouble(exponent))
+    slack = wide * np.longdouble(2.0**-61)
+    out: NDArray[np.float64] = wide.astype(np.float64)
+    more = np.finfo(np.longdouble).nmant >= 63
+    unsure = (wide - slack).astype(np.float64) != (wide + slack).astype(np.float64)
+    unsure |= (wide != 0) & (wide < np.finfo(np.float64).tiny)
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = 30, MIN_EMIN, MAX_EMAX
+        for i in np.flatnonzero((values > 0) & (unsure | (not more))).tolist():
+            out[i] = float(Decimal(float(values[i])) ** Decimal(exponent))
+    return out
 
 
 def check_temperature(temperature: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.stats import chisquare
 from scformat.errors import UsageError
 from scformat.sampling import Table, alias_masses, build_alias, integer_masses, mass_bits, tempered
 from scformat.sampling.arithmetic import scaled_sum
+from scformat.sampling.masses import _powers
 
 WEIGHTS = st.lists(st.floats(0, 1e300, allow_subnormal=True), min_size=1, max_size=70).filter(lambda w: max(w) > 0)
 
@@ -125,3 +127,13 @@ def test_a_table_at_temperature_one_is_the_table() -> None:
     assert table.at(1.0) is table
     assert table.at(2.0).strata is table.strata
     assert not np.array_equal(table.at(2.0).masses, table.masses)
+
+
+@pytest.mark.parametrize("exponent", [1 / 3, 0.5, 0.999, 1.7, 40.0])
+def test_powers_are_rounded_once(exponent: float) -> None:
+    values = np.concatenate([[0.0, 1.0, 5e-324, 2.0**-600], np.random.default_rng(0).lognormal(-3, 3, 300)])
+    values = np.minimum(values, 1.0)
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = 60, MIN_EMIN, MAX_EMAX
+        exact = [float(Decimal(x) ** Decimal(exponent)) if x else 0.0 for x in values.tolist()]
+    assert _powers(values, exponent).tolist() == exact
