@@ -44,7 +44,8 @@ def decode_root(data: bytes, *, where: str) -> Manifest:
     Raises
     ------
     InvalidDataError
-        ``not-a-store``: no Zarr group, or one without a manifest; ``bad-manifest``: it breaks the schema.
+        ``not-a-store``: no Zarr group, or one without a manifest; ``bad-root-digest``: its bytes have changed;
+        ``bad-manifest``: it breaks the schema.
     UnsupportedError
         ``unsupported-version``, ``unknown-feature``.
     """
@@ -63,6 +64,16 @@ def decode_root(data: bytes, *, where: str) -> Manifest:
             hint="make one with: scformat convert SRC... DST",
         )
     _check_version(found, where)
+    stated, actual = found.get("sha256"), root_digest(data, found)
+    if stated != actual:
+        raise InvalidDataError(
+            "bad-root-digest",
+            "the root is not what was written",
+            where=f"{where}/zarr.json",
+            expected=actual,
+            found=stated,
+            hint="run scformat validate, or restore the file",
+        )
     try:
         return Manifest.model_validate(found)
     except ValidationError as error:

@@ -41,6 +41,7 @@ CHAPTERS = {
     "tables": "TAB",
     "weights": "WGT",
     "sampling": "SAM",
+    "neighbours": "NBR",
     "integrity": "INT",
     "versioning": "VER",
     "conformance": "CNF",

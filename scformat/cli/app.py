@@ -11,7 +11,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from scformat import __version__
-from scformat.cli import weights
+from scformat.cli import neighbours, weights
+from scformat.cli.answers import describe, draw, read
+from scformat.cli.bench import bench
+from scformat.cli.conformance import conformance
 from scformat.cli.convert import convert
 from scformat.cli.export import export
 from scformat.cli.failures import exit_status
@@ -19,6 +22,7 @@ from scformat.cli.head import head
 from scformat.cli.info import info
 from scformat.cli.output import close_stdout, emit, plain_warnings
 from scformat.cli.parameters import Debug
+from scformat.cli.report import report
 from scformat.cli.simulate import simulate
 from scformat.cli.validate import validate
 
@@ -67,6 +71,10 @@ def _tables(*, debug: Debug = False) -> None:
     """List, add and show sampling tables."""
 
 
+def _neighbours(*, debug: Debug = False) -> None:
+    """List and add tables of the cells nearest to each cell."""
+
+
 def _build() -> typer.Typer:
     app = typer.Typer(
         cls=_Group,
@@ -75,7 +83,20 @@ def _build() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    commands: tuple[Callable[..., None], ...] = (convert, info, head, validate, export, simulate)
+    commands: tuple[Callable[..., None], ...] = (
+        convert,
+        info,
+        head,
+        validate,
+        export,
+        report,
+        bench,
+        simulate,
+        describe,
+        read,
+        draw,
+        conformance,
+    )
     for command in commands:
         app.command(command.__name__, cls=_Command)(command)
     tables = typer.Typer(cls=_Group, rich_markup_mode=None, help="Sampling tables: list, add, show.")
@@ -83,6 +104,11 @@ def _build() -> typer.Typer:
     for name, command in (("list", weights.list_tables), ("add", weights.add), ("show", weights.show)):
         tables.command(name, cls=_Command)(command)
     app.add_typer(tables, name="weights")
+    near = typer.Typer(cls=_Group, rich_markup_mode=None, help="Cells nearest to each cell: list, add.")
+    near.callback()(_neighbours)
+    for name, command in (("list", neighbours.list_neighbours), ("add", neighbours.add)):
+        near.command(name, cls=_Command)(command)
+    app.add_typer(near, name="neighbours")
     return app
 
 

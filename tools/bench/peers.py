@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 ADAPTERS = Path(__file__).parent / "adapters"
+PATIENCE_S = 900
+"""For one step of an installation."""
 
 
 class UnavailableError(Exception):
@@ -38,6 +40,10 @@ class Row:
         Passed to the adapter as JSON.
     requirements
         For pip; empty for this package, which runs in the environment of the bench.
+    before
+        Installed before those, so that they are satisfied with it: a build of torch without CUDA.
+    home
+        Name of the environment's folder; by default that of the first requirement.
     python
         Oldest version of Python that it runs on.
     reported
@@ -51,6 +57,8 @@ class Row:
     adapter: str
     settings: dict[str, Any] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    home: str = ""
     python: tuple[int, int] = (3, 11)
     reported: tuple[str, ...] = ()
     suffix: str = ".store"
@@ -137,17 +145,23 @@ def environment(row: Row, folder: Path) -> Path:
     """
     if not row.requirements:
         return Path(sys.executable)
-    home = folder / re.split(r"[\[=<>]", row.requirements[0])[0]
+    home = folder / (row.home or re.split(r"[\[=<>]", row.requirements[0])[0])
     python, done = home / "bin" / "python", home / "bench-requirements.txt"
-    wanted = "\n".join(row.requirements) + "\n"
+    wanted = "\n".join([*row.before, *row.requirements]) + "\n"
     if python.exists() and done.is_file() and done.read_text("utf-8") == wanted:
         return python
     base = _base_python(row.python)
     if base is None:
         raise UnavailableError(f"not available: needs Python {row.python[0]}.{row.python[1]}")
     shutil.rmtree(home, ignore_errors=True)
-    for command in ([str(base), "-m", "venv", str(home)], [str(python), "-m", "pip", "install", *row.requirements]):
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    install = [str(python), "-m", "pip", "install"]
+    commands = [[str(base), "-m", "venv", str(home)], [*install, *row.requirements]]
+    commands[1:1] = [[*install, *row.before]] if row.before else []
+    for command in commands:
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            raise UnavailableError(f"not available: its installation took more than {PATIENCE_S} s") from None
         if result.returncode:
             last = (result.stderr or result.stdout).strip().splitlines()[-1:]
             raise UnavailableError(f"not available: {' '.join(last) or 'the installation failed'}")

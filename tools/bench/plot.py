@@ -1,4 +1,4 @@
-"""A result as a picture, time, memory and size side by side: ``plot.py RESULT.json PICTURE.svg``.
+"""A result of the benches of conversion or loading as a picture: ``plot.py RESULT.json PICTURE.svg``.
 
 It needs matplotlib and nothing of this repository, so the bench runs it in an environment of its own.
 """
@@ -18,7 +18,12 @@ _PANELS = (
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Draw a conversion result to `path`, whose suffix says in which format."""
+    """Draw a result to `path`, whose suffix says in which format."""
+    {"convert": draw_conversion, "load": draw_loading}[result["bench"]](result, path)
+
+
+def draw_conversion(result: dict[str, Any], path: Path) -> None:
+    """Draw time, memory and size side by side."""
     from matplotlib.figure import Figure
 
     rows = [row for row in result["rows"] if row.get("figures") and not row["failed"]]
@@ -38,6 +43,41 @@ def draw(result: dict[str, Any], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()
     figure.suptitle(f"Conversion of {result['sources']['cells']:,} cells", fontsize=11)
+    figure.savefig(path)
+
+
+def draw_loading(result: dict[str, Any], path: Path) -> None:
+    """Draw rates with the limits of this package's rows, and how random the batches are."""
+    from matplotlib.figure import Figure
+
+    rows = [row for row in result["rows"] if row.get("figures") and not row["failed"]]
+    figure = Figure(figsize=(11, 1.3 + 0.3 * len(rows)), layout="constrained")
+    rates, classes, donors = figure.subplots(1, 3, sharey=True, width_ratios=(3, 1, 1))
+    names = [row["name"] for row in rows]
+    colours = ["tab:blue" if row["group"] == "scformat" else "tab:gray" for row in rows]
+    spreads = [row["figures"]["cells_per_second"] for row in rows]
+    middle = [spread["median"] / 1e3 for spread in spreads]
+    below = [(spread["median"] - spread["least"]) / 1e3 for spread in spreads]
+    above = [(spread["most"] - spread["median"]) / 1e3 for spread in spreads]
+    bars = rates.barh(names, middle, xerr=(below, above), color=colours, height=0.6, ecolor="black", capsize=2)
+    rates.bar_label(bars, fmt="{:,.1f}", padding=4, fontsize=8)
+    limits = [(i, row["limit"]["limit"]["median"] / 1e3) for i, row in enumerate(rows) if row.get("limit")]
+    rates.plot([x for _, x in limits], [i for i, _ in limits], "|", color="tab:red", markersize=12, label="limit")
+    rates.set_title("1,000 cells/s", fontsize=10)
+    rates.margins(x=0.1)
+    rates.invert_yaxis()
+    if limits:
+        rates.legend(loc="lower right", frameon=False, fontsize=8)
+    for axis, label, title in ((classes, "cell_type", "class entropy"), (donors, "donor_id", "donor entropy")):
+        shares = [100 * row["randomness"][label]["ratio"] if row.get("randomness") else 0.0 for row in rows]
+        axis.barh(names, shares, color=colours, height=0.6)
+        axis.axvline(100, color="black", linewidth=0.8)
+        axis.set_title(f"{title}, % of independent", fontsize=10)
+        axis.set_xlim(80, 102)
+    for axis in (rates, classes, donors):
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    figure.suptitle(f"Batches of {result['settings']['batch']} of {result['cells']:,} cells", fontsize=11)
     figure.savefig(path)
 
 

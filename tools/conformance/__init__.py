@@ -1,0 +1,1 @@
+"""Makes the conformance kit of ``spec/conformance/``: see ``spec/conformance/README.md``."""
