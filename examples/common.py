@@ -17,7 +17,7 @@ def options_of(doc: str, *, steps: int, **more: dict[str, Any]) -> argparse.Name
     """Read the command line; `more` are further options and what argparse is told of them."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", type=Path, nargs="+", metavar="FILE", help="h5ad files of counts with cell types")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the store goes; left out: nowhere for long")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for the store; by default one that is removed")
     parser.add_argument("--steps", type=int, default=steps, help="of training; %(default)s if left out")
     parser.add_argument("--seed", type=int, default=0)
     for name, how in more.items():
@@ -35,6 +35,7 @@ def store_of(options: argparse.Namespace, **how: Any) -> scformat.store.Store:
         directory = tempfile.TemporaryDirectory()
         atexit.register(directory.cleanup)
         options.out = Path(directory.name)
+    options.out.mkdir(parents=True, exist_ok=True)
     files = options.data or ([REAL] if REAL.is_file() else scformat.simulate(options.out / "studies", cells=4000))
     store = scformat.convert(
         files,

@@ -24,6 +24,7 @@ from scformat.validation.report import Findings
 _HEADER = struct.Struct("<BBBBIII")
 """Of a Blosc buffer: versions of format and codec, flags, type size; bytes decoded, block size, bytes encoded."""
 _BLOSC_LIMIT = 2**31 - 16
+_FORMAT = 2
 _LZ4 = 1
 _MEMCPY, _BITSHUFFLE = 0x2, 0x4
 
@@ -160,9 +161,14 @@ class ShardDecoder:
             text = "the CRC-32C of the chunk does not fit"
             self._findings.add("ZAR-10", where, text, expected=f"{actual:08x}", found=f"{stated:08x}")
             return None
-        _, _, flags, itemsize, n_bytes, _, n_encoded = _HEADER.unpack_from(body)
+        version, _, flags, itemsize, n_bytes, _, n_encoded = _HEADER.unpack_from(body)
         expected = (self._chunk_bytes, len(body), self._dtype.itemsize)
-        if (n_bytes, n_encoded, itemsize) != expected or flags >> 5 != _LZ4 or not flags & (_MEMCPY | _BITSHUFFLE):
+        if (
+            (n_bytes, n_encoded, itemsize) != expected
+            or version != _FORMAT
+            or flags >> 5 != _LZ4
+            or not flags & (_MEMCPY | _BITSHUFFLE)
+        ):
             found = f"{n_bytes}, {n_encoded}, {itemsize}, flags {flags:02x}"
             text = "no chunk of this type and size in Blosc with lz4 and bitshuffle"
             self._findings.add("ZAR-10", where, text, expected=f"{expected} bytes", found=found)

@@ -140,6 +140,12 @@ class _Check:
             return none
         first = self._read(listed)
         length = np.ones(n, np.int64) if entry.run_length is None else self._read(entry.run_length)
+        bad = np.flatnonzero(length < 1)
+        if len(bad):
+            self._add(
+                "TAB-7", entry.run_length, f"run {bad[0]} has no row{several(len(bad))}", found=int(length[bad[0]])
+            )
+            return none
         last = first + (length - 1)
         bad = np.flatnonzero((first < 0) | (last < first) | (last >= entry.n_rows))
         if len(bad):

@@ -145,7 +145,7 @@ class _Shop:
         if name in self._given:
             return self._given[name]
         made = self._known[name]
-        path, note = self._folder / name, self._folder / f"{name}.json"
+        path, note = self._folder / (name + made.row.suffix), self._folder / f"{name}.json"
         if name in self._facts or note.is_file():
             fact = self._facts.setdefault(name, json.loads(note.read_text("utf-8")) if note.is_file() else {})
             if "failed" in fact:

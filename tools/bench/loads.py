@@ -71,7 +71,12 @@ _OWN = Row(
     reported=("scformat", "torch", "numba", "numcodecs", "tensorstore", "numpy"),
 )
 _MERGED = replace(
-    _OWN, name="merged", what="one h5ad, uncompressed and contiguous", adapter="merge_h5ad.py", settings={}
+    _OWN,
+    name="merged",
+    what="one h5ad, uncompressed and contiguous",
+    adapter="merge_h5ad.py",
+    settings={},
+    suffix=".h5ad",
 )
 _ANNBATCH = Row(
     name="annbatch",
@@ -124,6 +129,14 @@ _LAMIN = Row(
     before=_TORCH,
     reported=("lamindb", *_REPORTED),
 )
+_SCDATALOADER = Row(
+    name="scdataloader",
+    what="",
+    adapter="load_scdataloader.py",
+    requirements=("scdataloader==2.1.3", "pyarrow<21"),
+    before=_TORCH,
+    reported=("scdataloader", "lamindb", "pyarrow", *_REPORTED),
+)
 
 
 def stores(*, dataset_size: str) -> dict[str, Store]:
@@ -169,28 +182,25 @@ def _own() -> list[Load]:
 
 
 def _annbatch() -> list[Load]:
-    rows = []
-    for weighted, runs in ((False, (512, 32, 1)), (True, (32, 1))):
-        for run in runs:
-            for output in ("csr", "dense"):
-                kind = "weighted" if weighted else "random"
-                sampler = "WeightedClassSampler" if weighted else "RandomSampler"
-                row = replace(
-                    _ANNBATCH,
-                    name=f"annbatch {kind}, runs of {run}, {output}",
-                    what=f"{sampler}, {HELD:,} cells held",
-                    settings={"run": run, "held": HELD, "weighted": weighted, "output": output},
-                )
-                rows.append(
-                    Load(
-                        row=row,
-                        group="annbatch",
-                        store="annbatch-grouped" if weighted else "annbatch",
-                        draws="balanced" if weighted else "uniform",
-                        output=output,
-                    )
-                )
-    return rows
+    cases = [(False, 512, False), (False, 32, False), (False, 1, False)]
+    cases += [(True, 32, False), (True, 32, True), (True, 1, False)]
+    return [
+        Load(
+            row=replace(
+                _ANNBATCH,
+                name=f"annbatch {'weighted' if weighted else 'random'}, runs of {run}"
+                f"{', short classes left out' if leave_out else ''}, {output}",
+                what=f"{'WeightedClassSampler' if weighted else 'RandomSampler'}, {HELD:,} cells held",
+                settings={"run": run, "held": HELD, "weighted": weighted, "leave_out": leave_out, "output": output},
+            ),
+            group="annbatch",
+            store="annbatch-grouped" if weighted else "annbatch",
+            draws="balanced" if weighted else "uniform",
+            output=output,
+        )
+        for weighted, run, leave_out in cases
+        for output in ("csr", "dense")
+    ]
 
 
 def _scdl() -> list[Load]:
@@ -213,20 +223,21 @@ def _scdl() -> list[Load]:
 
 
 def _scdataset() -> list[Load]:
+    cases = ((16, 0, "csr"), (16, 2, "csr"), (1, 0, "csr"), (16, 0, "dense"))
     return [
         Load(
             row=replace(
                 _SCDATASET,
-                name=f"scDataset class-balanced, block {block}, {output}",
+                name=f"scDataset class-balanced, block {block}{f', {workers} workers' if workers else ''}, {output}",
                 what="ClassBalancedSampling, fetch_factor 64, uncompressed h5ad",
-                settings={"block": block, "fetch": 64, "output": output},
+                settings={"block": block, "fetch": 64, "workers": workers, "output": output},
             ),
             group="scdataset",
             store="merged",
             draws="balanced",
             output=output,
         )
-        for block, output in ((16, "csr"), (1, "csr"), (16, "dense"))
+        for block, workers, output in cases
     ]
 
 
@@ -264,6 +275,16 @@ def _others() -> list[Load]:
                 what="get_label_weights, uncompressed h5ad", settings={"workers": workers},
             ),
             group="lamindb", store="merged", draws="balanced", output="dense",
+        )
+        for workers in (0, 2)
+    ]  # fmt: skip
+    rows += [
+        Load(
+            row=replace(
+                _SCDATALOADER, name=f"scDataLoader weighted, {workers} workers, dense",
+                what="LabelWeightedSampler, uncompressed h5ad, with shims", settings={"workers": workers},
+            ),
+            group="scdataloader", store="merged", draws="balanced", output="dense",
         )
         for workers in (0, 2)
     ]  # fmt: skip

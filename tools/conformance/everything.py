@@ -130,8 +130,13 @@ def everything_drawn() -> Store:
         ),
         table_of(store, "listed", "more_1:natural", natural, "more_1", as_rows=True),
         table_of(store, "touching", "more_0:natural", natural, "more_0"),
+        table_of(store, "few", "donor_id:natural", natural, "donor_id", n_missing=0, keep=_early),
     ]
     return store
+
+
+def _early(cell: Cell) -> bool:
+    return cell.labels["cell_type"] in (None, *TYPES[:2])
 
 
 def everything_near() -> Store:

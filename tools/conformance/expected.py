@@ -135,7 +135,9 @@ def draw(
     positions = [t for t in range(start, start + count) if t % world_size == rank]
     slow = plainly.slow
     if plan == "epoch":
-        n = len(store.cells)
+        drawn = next((x for x in store.tables if x.name == table), None)
+        cells = sorted(row for s in drawn.strata for row in s.rows) if drawn else range(len(store.cells))
+        n = len(cells)
         windows: dict[int, list[int]] = {}
         out = []
         for t in positions:
@@ -143,7 +145,7 @@ def draw(
             number = epoch * -(-n // window) + u // window
             if number not in windows:
                 windows[number] = slow.epoch_window(seed, number, n, window, lanes, block)
-            out.append(windows[number][u % window])
+            out.append(cells[windows[number][u % window]])
         return {"rows": out}
     found = next(x for x in store.tables if x.name == table)
     counts, rows = [len(s.rows) for s in found.strata], [s.rows for s in found.strata]

@@ -165,6 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.conformance.mutate", description=__doc__)
     parser.add_argument("--only", default="", metavar="TEXT", help="checks whose name contains it; writes nothing")
     parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--verbose", action="store_true", help="print each check with the case that notices it")
     options = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="scformat-mutants-") as work:
@@ -178,6 +179,8 @@ def main() -> int:
             if options.only in mutant.name:
                 by = killer(bench, mutant)
                 results.append((mutant, by))
+                if options.verbose:
+                    print(f"{time.monotonic() - began:6.1f} {mutant.name}: {by}", flush=True)
                 if by is None and mutant.name not in UNREACHABLE:
                     place = f"scformat/validation/{mutant.module}.py:{mutant.line}"
                     print(f"survives: {place} {mutant.name}", flush=True)

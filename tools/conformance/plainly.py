@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,9 +153,19 @@ def tempered(q: list[int], temperature: float) -> list[int]:
     if temperature == 1:
         return q
     top = max(q)
-    weights = [0.0 if x == 0 else max((x / top) ** (1 / temperature), 2.0**-1022) for x in q]
+    weights = [0.0 if x == 0 else max(power(x / top, 1 / temperature), 2.0**-1022) for x in q]
     found: list[int] = slow.masses(weights)
     return found
+
+
+def power(base: float, exponent: float) -> float:
+    """The exact power of a number of 0 .. 1, rounded to the nearest binary64."""
+    if exponent == int(exponent):
+        exact = Fraction(base) ** int(exponent)
+        return exact.numerator / exact.denominator
+    with localcontext() as context:
+        context.prec = 80
+        return float((Decimal(base).ln() * Decimal(exponent)).exp())
 
 
 def strata_masses(weights: list[float]) -> list[int]:

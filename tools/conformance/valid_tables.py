@@ -156,7 +156,7 @@ def _nested() -> Valid:
         draws=[
             Draw(table=name, plan=plan, seed=11, count=96, window=32, lanes=4, block=8)
             for name in ("nested", "train", "missing")
-            for plan in ("independent", "stratified")
+            for plan in ("independent", "stratified", "epoch")
         ],
     )
 
@@ -247,6 +247,14 @@ def _plans() -> Valid:
             Draw(**common, count=40, window=64, lanes=1, block=16, start=64 * ((1 << 20) + 3) - 20),
             Draw(table="natural", plan="stratified", seed=12345678901, count=300, window=128, lanes=4, block=4),
             Draw(**common, count=192, window=64, lanes=2, block=8, schedule=((0, 1.0), (64, 2.0), (128, 0.5))),
+            Draw(
+                **common,
+                count=192,
+                window=64,
+                lanes=2,
+                block=8,
+                schedule=((0, 1.7), (64, 0.3), (128, 1000.0)),
+            ),
             Draw(
                 table="natural",
                 plan="independent",

@@ -2,8 +2,9 @@
 
 Runs in annbatch's environment. Settings: ``run``, the rows that are read as one (its ``chunk_size``), ``held``, those
 that are held and shuffled at once; ``weighted``: its ``WeightedClassSampler`` over ``cell_type``, which needs a
-collection made with ``groupby``; ``output``. Made with: ``dataset_size``, ``groupby``. Only the label columns that are
-asked for are read.
+collection made with ``groupby``; ``leave_out``: classes with a run shorter than ``run``, for which the sampler refuses,
+get no weight, as its error proposes; ``output``. Made with: ``dataset_size``, ``groupby``. Only the label columns that
+are asked for are read.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def open_stream(settings: dict[str, Any], store: str, request: harness.Request) 
         with ad.settings.override(remove_unused_categories=False):
             if settings.get("weighted"):
                 classes = collection.obs(columns=["cell_type"])["cell_type"].astype("category").values
-                sampler = WeightedClassSampler(**shape, classes=classes, num_samples=100 * held, rng=rng)
+                weights = class_weights(classes, settings["run"]) if settings.get("leave_out") else None
+                sampler = WeightedClassSampler(
+                    **shape, classes=classes, class_weights=weights, num_samples=100 * held, rng=rng
+                )
             else:
                 sampler = RandomSampler(**shape, drop_last=True, rng=rng)
             loader = Loader(batch_sampler=sampler, to="torch").use_collection(collection, load_adata=load)
@@ -62,6 +66,17 @@ def open_stream(settings: dict[str, Any], store: str, request: harness.Request) 
         codes=lambda batch: {name: batch["obs"][name].to_numpy() for name in request.labels},
         period=held,
     )
+
+
+def class_weights(classes: Any, run: int) -> Any:
+    """Weigh classes alike, and not at all where one of their runs is shorter than `run`."""
+    import numpy as np
+
+    codes = classes.codes
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1, [len(codes)]])
+    weights = np.ones(len(classes.categories))
+    weights[codes[edges[:-1]][np.diff(edges) < run]] = 0
+    return weights
 
 
 if __name__ == "__main__":

@@ -189,6 +189,12 @@ def _bytes_shuffled(d: Damage, array: dict[str, Any]) -> bytes:
     return with_crc(bytes(blosc.compress(np.ascontiguousarray(_first(d, array)), b"lz4", 5, blosc.SHUFFLE, 0)))
 
 
+def _format(d: Damage, array: dict[str, Any]) -> bytes:
+    """its header says that it is of blosc's format 1."""
+    good = d.chunk_of(array, _first(d, array))[:-4]
+    return with_crc(b"\x01" + good[1:])
+
+
 def _too_short(d: Damage, array: dict[str, Any]) -> bytes:
     """it is four bytes."""
     return b"abcd"
@@ -255,6 +261,7 @@ CONTAINER: dict[str, Corruption] = {
     "garbage-of-counts": corruption("ZAR-10", "entries, shard 0, chunk 0", _chunk("entries", _garbage), refuse=READ),
     "garbled-counts": corruption("ZAR-10", "entries, shard 0, chunk 0", _chunk("entries", _garbled), refuse=READ),
     "shuffle-of-counts": corruption("ZAR-10", "entries, shard 0, chunk 0", _chunk("entries", _bytes_shuffled)),
+    "format-of-chunk": corruption("ZAR-10", "content, shard 0, chunk 0", _chunk("content", _format)),
     "short-chunk": corruption("ZAR-10", "content, shard 0, chunk 0", _chunk("content", _too_short)),
     "checksum": corruption("ZAR-10", "content, shard 0, chunk 0", _chunk("content", _checksum)),
     "checksum-of-counts": corruption("ZAR-10", "entries, shard 0, chunk 0", _chunk("entries", _checksum), refuse=READ),

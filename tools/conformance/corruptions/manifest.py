@@ -377,6 +377,11 @@ MANIFEST: dict[str, Corruption] = {
         "lane",
         told("A column is of a type that numpy does not have.", lambda d: column(d, "lane").update(dtype="int7")),
     ),
+    "column-type-wider": corruption(
+        "MAN-1",
+        "score",
+        told("A column is of a type that not every numpy has.", lambda d: column(d, "score").update(dtype="float128")),
+    ),
     "column-of-no-label": corruption("CEL-20", "donor_id", _column_of_no_label),
     "column-without-categories": corruption("CEL-20", "identifier", _no_categories),
     "column-with-categories-and-label": corruption("CEL-20", "identifier", _both),

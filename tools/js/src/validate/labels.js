@@ -66,6 +66,8 @@ async function checkOntology(store, entry, categories, where, findings) {
     if (!Object.hasOwn(entry.releases, prefix))
       findings.add("LAB-17", where, `releases does not give that of ${prefix}`);
   }
+  const stray = read.closure.find((node) => node < 0 || node >= ids.length);
+  if (stray !== undefined) findings.add("LAB-13", where, `the closure names the node ${stray} of ${ids.length}`);
   const parents = checkEdges(read.edges, ids.length, where, findings);
   if (parents) checkClosure(parents, read.closure, read.offsets, where, findings);
   checkTerms(read.terms, categories, ids, names, where, findings);

@@ -125,6 +125,11 @@ function checkColumns({ name: source, columns }, store, findings) {
       findings.add("SRC-4", where, `the store has no column ${JSON.stringify(name)}`);
   }
   if (new Set(names).size !== names.length) findings.add("SRC-4", where, "a column stands twice");
+  for (const { name, categories = [] } of columns) {
+    if (new Set(categories).size !== categories.length) {
+      findings.add("SRC-4", where, `a category of the column ${JSON.stringify(name)} stands twice`);
+    }
+  }
 }
 
 /**
