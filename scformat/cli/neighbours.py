@@ -49,7 +49,7 @@ def add(
     import scformat
     from scformat.neighbours import add_neighbours, neighbours_from_sources
     from scformat.neighbours.publish import check_new
-    from scformat.tables.publish import store_directory
+    from scformat.publishing import store_directory
 
     opened = scformat.open(store)
     directory = store_directory(opened, "neighbours")

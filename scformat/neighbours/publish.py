@@ -22,10 +22,10 @@ from scformat.neighbours.lists import (
     lists_of_arrays,
     row_type,
 )
+from scformat.publishing import adding, replace_root, store_directory
 from scformat.sources.matrices import ArrayRows, SparseMatrix
 from scformat.storage import ArrayWriter, Storage, write_groups
 from scformat.tables.build import cells_digest
-from scformat.tables.publish import replace_root, store_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,21 +89,22 @@ def add_neighbours(
     directory = store_directory(store, "neighbours")
     check_new(store, name)
     lists = _lists(store, graph, k=k, weight=weight, source=source)
-    storage = Storage(directory)
-    entry = _write(storage, store.manifest, name, lists, progress)
-    arrays = [array.path for array in (entry.rows, entry.weights) if array is not None]
-    groups = write_groups(storage, arrays)
-    storage.sync()
-    old = store.manifest
-    features = old.optional_features
-    new = old.model_copy(
-        update={
-            "neighbours": [*(old.neighbours or ()), entry],
-            "groups": dict(sorted({**old.groups, **groups}.items())),
-            "optional_features": features if FEATURE in features else [*features, FEATURE],
-        }
-    )
-    return replace_root(store, directory, new)
+    with adding(directory):
+        storage = Storage(directory)
+        entry = _write(storage, store.manifest, name, lists, progress)
+        arrays = [array.path for array in (entry.rows, entry.weights) if array is not None]
+        groups = write_groups(storage, arrays)
+        storage.sync()
+        old = store.manifest
+        features = old.optional_features
+        new = old.model_copy(
+            update={
+                "neighbours": [*(old.neighbours or ()), entry],
+                "groups": dict(sorted({**old.groups, **groups}.items())),
+                "optional_features": features if FEATURE in features else [*features, FEATURE],
+            }
+        )
+        return replace_root(store, directory, new)
 
 
 def check_new(store: Store, name: str) -> None:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
 from scformat.blobs import system_errors
 from scformat.codec import encode_json
-from scformat.errors import InvalidDataError, StorageError, UnsupportedError, UsageError
-from scformat.manifest import OPTIONAL_FEATURES, VERSION, as_json
+from scformat.errors import InvalidDataError, StorageError, UsageError
+from scformat.manifest import VERSION, as_json
 from scformat.manifest import Table as ManifestTable
-from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
+from scformat.publishing import adding, replace_root, store_directory
+from scformat.root import NO_DIGEST, root_digest
 from scformat.storage import MANIFEST_KEY, Storage, write_groups
 from scformat.tables.files import entry_arrays, open_entry, table_path, write_table_arrays
 from scformat.tables.model import FEATURE, TableEntry, TableFile, TableName
 from scformat.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scformat.manifest import Manifest
     from scformat.store import Store
     from scformat.tables.view import SamplingTable
@@ -64,41 +60,21 @@ def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
     check_name(name)
     if any(t.name == name for t in store.manifest.tables):
         raise UsageError("table-exists", f"the store has a table {name!r}", where=store.path, hint="choose another")
-    storage = Storage(directory)
-    entry = write_table_arrays(storage, table_path(name, table.digest), table, name=name)
-    groups = write_groups(storage, entry_arrays(entry))
-    storage.sync()
-    old = store.manifest
-    features = old.optional_features
-    new = old.model_copy(
-        update={
-            "tables": [*old.tables, ManifestTable.model_validate(as_json(entry))],
-            "groups": dict(sorted({**old.groups, **groups}.items())),
-            "optional_features": features if FEATURE in features else [*features, FEATURE],
-        }
-    )
-    return replace_root(store, directory, new)
-
-
-def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
-    """Put another manifest in the place of the one that `store` was opened with, and return it as it was written.
-
-    Raises
-    ------
-    StorageError
-        ``store-changed``: another process replaced the root since the store was opened.
-    """
-    with _locked(directory):
-        if decode_root(_read(directory / MANIFEST_KEY), where=store.path).sha256 != store.manifest.sha256:
-            raise StorageError(
-                "store-changed",
-                "another process changed the store meanwhile",
-                where=store.path,
-                hint="open the store again and repeat",
-            )
-        data = encode_root(new)
-        replace_file(directory / MANIFEST_KEY, data)
-    return decode_root(data, where=store.path)
+    with adding(directory):
+        storage = Storage(directory)
+        entry = write_table_arrays(storage, table_path(name, table.digest), table, name=name)
+        groups = write_groups(storage, entry_arrays(entry))
+        storage.sync()
+        old = store.manifest
+        features = old.optional_features
+        new = old.model_copy(
+            update={
+                "tables": [*old.tables, ManifestTable.model_validate(as_json(entry))],
+                "groups": dict(sorted({**old.groups, **groups}.items())),
+                "optional_features": features if FEATURE in features else [*features, FEATURE],
+            }
+        )
+        return replace_root(store, directory, new)
 
 
 def write_table_file(path: str | os.PathLike[str], name: str, table: SamplingTable) -> None:
@@ -184,76 +160,7 @@ def read_entry(table: ManifestTable, where: str) -> TableEntry:
         raise InvalidDataError("bad-table", first["msg"], where=f"{where}: table {table.name!r}: {place}") from None
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step; the new content is durable before it takes the old one's place."""
-    made = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with system_errors(path):
-        try:
-            with made.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            made.replace(path)
-            handle = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        finally:
-            made.unlink(missing_ok=True)
-
-
 def _encode(file: TableFile) -> bytes:
     blank = encode_json({"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: as_json(file)}})
     head, tail = blank.rsplit(f'"{NO_DIGEST}"'.encode(), 1)
     return head + f'"{hashlib.sha256(blank).hexdigest()}"'.encode() + tail
-
-
-def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path:
-    """Return the directory of a store that `what` can be added to.
-
-    Raises
-    ------
-    UsageError
-        ``cannot-add``: it lies elsewhere.
-    UnsupportedError
-        ``unknown-feature``: it has an optional feature that this release could not keep the promise of.
-    """
-    unknown = [name for name in store.manifest.optional_features if name not in OPTIONAL_FEATURES]
-    if unknown:
-        raise UnsupportedError(
-            "unknown-feature",
-            f"{what} cannot be added to a store with a feature that this release does not know",
-            where=store.path,
-            found=", ".join(map(repr, unknown)),
-            hint="install a newer scformat",
-        )
-    parts = urlsplit(store.path)
-    if "://" not in store.path:
-        return Path(store.path)
-    if parts.scheme == "file":
-        return Path(parts.path)
-    raise UsageError(
-        "cannot-add",
-        f"{what} are added to stores in directories only",
-        where=store.path,
-        hint=hint,
-    )
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other writers of the root away; the lock is on the directory itself and leaves no file behind."""
-    with system_errors(directory):
-        handle = os.open(directory, os.O_RDONLY)
-    try:
-        with system_errors(directory):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _read(path: Path) -> bytes:
-    with system_errors(path):
-        return path.read_bytes()

@@ -1,0 +1,143 @@
+"""Adding to a published store: who may, where new files go, and the one step that replaces the root."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scformat.blobs import system_errors
+from scformat.errors import StorageError, UnsupportedError, UsageError
+from scformat.manifest import OPTIONAL_FEATURES
+from scformat.root import decode_root, encode_root
+from scformat.storage import MANIFEST_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scformat.manifest import Manifest
+    from scformat.store import Store
+
+_LOCKED = "parts"
+"""Group that every store has; writers hold a lock on its directory, which leaves no file behind."""
+
+
+def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path:
+    """Return the directory of a store that `what` can be added to.
+
+    Raises
+    ------
+    UsageError
+        ``cannot-add``: it lies elsewhere.
+    UnsupportedError
+        ``unknown-feature``: it has an optional feature that this release could not keep the promise of.
+    """
+    unknown = [name for name in store.manifest.optional_features if name not in OPTIONAL_FEATURES]
+    if unknown:
+        raise UnsupportedError(
+            "unknown-feature",
+            f"{what} cannot be added to a store with a feature that this release does not know",
+            where=store.path,
+            found=", ".join(map(repr, unknown)),
+            hint="install a newer scformat",
+        )
+    parts = urlsplit(store.path)
+    if "://" not in store.path:
+        return Path(store.path)
+    if parts.scheme == "file":
+        return Path(parts.path)
+    raise UsageError(
+        "cannot-add",
+        f"{what} are added to stores in directories only",
+        where=store.path,
+        hint=hint,
+    )
+
+
+def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
+    """Put another manifest in the place of the one that `store` was opened with, and return it as it was written.
+
+    Raises
+    ------
+    StorageError
+        ``store-changed``: another process replaced the root since the store was opened.
+    """
+    with _locked(directory, fcntl.LOCK_EX):
+        check_unchanged(store, directory)
+        data = encode_root(new)
+        replace_file(directory / MANIFEST_KEY, data)
+    return decode_root(data, where=store.path)
+
+
+def check_unchanged(store: Store, directory: Path) -> None:
+    """Refuse where the root is no longer the one that `store` was opened with (``store-changed``)."""
+    path = directory / MANIFEST_KEY
+    with system_errors(path):
+        data = path.read_bytes()
+    if decode_root(data, where=store.path).sha256 != store.manifest.sha256:
+        raise StorageError(
+            "store-changed",
+            "another process changed the store meanwhile",
+            where=store.path,
+            hint="open the store again and repeat",
+        )
+
+
+@contextmanager
+def adding(directory: Path) -> Iterator[None]:
+    """Say, while files are written that no root names yet, that someone is at work; several may be at once."""
+    with _locked(directory / _LOCKED, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def alone(directory: Path) -> Iterator[bool]:
+    """Give whether nobody else is adding to the store; if so, nobody can begin to until the end."""
+    with _opened(directory / _LOCKED) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
+        except BlockingIOError:
+            free = False
+        yield free
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step; the new content is durable before it takes the old one's place."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with system_errors(path):
+        try:
+            with made.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            made.replace(path)
+            handle = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        finally:
+            made.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(directory: Path, how: int) -> Iterator[None]:
+    """Hold a lock on a directory itself, which leaves no file behind."""
+    with _opened(directory) as handle:
+        with system_errors(directory):
+            fcntl.flock(handle, how)
+        yield
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    with system_errors(directory):
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
