@@ -62,7 +62,8 @@ class SplitPlan:
 class Plan:
     """Everything that a conversion will write, but for the counts themselves.
 
-    Per-cell arrays are in the order of the sources, of the cells that are kept.
+    Per-cell arrays are in the order of the sources, of the cells that are kept. The part that is written begins
+    with the row `start` and the source `first_source` of its store.
     """
 
     options: Options
@@ -79,6 +80,8 @@ class Plan:
     labels: LabelPlan
     splits: SplitPlan | None
     findings: tuple[Finding, ...]
+    start: int = 0
+    first_source: int = 0
 
     @property
     def n_cells(self) -> int:

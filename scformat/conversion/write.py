@@ -60,7 +60,7 @@ def write_store(
 ) -> None:
     """Write a store of one part into an empty directory, its root last."""
     storage = Storage(directory)
-    part = _write_part(storage, "parts/1", plan, pool=pool, scratch=scratch, progress=progress)
+    part = write_part(storage, "parts/1", plan, pool=pool, scratch=scratch, progress=progress)
     genes = write_genes(storage, "genes/1", plan.index, plan.options.genes)
     labels = [write_label(storage, f"labels/1/{i}", label) for i, label in enumerate(plan.labels.labels)]
     obs = [obs_column(column, f"labels/1/obs-{i}", storage) for i, column in enumerate(plan.obs)]
@@ -158,7 +158,7 @@ def write_label(storage: Storage, path: str, label: PlannedLabel) -> Label:
     )
 
 
-def _write_part(
+def write_part(
     storage: Storage,
     path: str,
     plan: Plan,
@@ -167,6 +167,7 @@ def _write_part(
     scratch: Path,
     progress: Callable[[str, int, int], None],
 ) -> Part:
+    """Write everything that belongs to the cells of a part alone."""
     bounds = plan.cells.shards()
     n_genes = len(plan.index.genes)
     block_values = plan.options.block_values
@@ -200,7 +201,7 @@ def _write_part(
     order = plan.cells.order
     barcode = Strings.concatenate(plan.barcodes)
     part = Part(
-        start=0,
+        start=plan.start,
         n_cells=plan.n_cells,
         n_entries=written.n_entries,
         order=Order(kind=plan.options.order, by=list(_strata(plan))),
@@ -243,7 +244,7 @@ def _write_records(
     packed = [label.name for label in plan.labels.labels[: layout.MAX_RECORD_LABELS]]
     small = np.iinfo(np.int32).max
     columns: list[NDArray[np.integer]] = [
-        plan.cells.source,
+        plan.cells.source + np.int32(plan.first_source),
         plan.cells.row,
         np.where(plan.total <= small, plan.total, layout.RECOMPUTE),
         np.where(plan.n_genes <= small, plan.n_genes, layout.RECOMPUTE),
@@ -310,7 +311,7 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
     names = [s.matrix.var.index for s in plan.surveyed]
     offsets = np.cumsum([0, *(len(n) for n in names)], dtype=np.int64)
     return PartSources(
-        first=0,
+        first=plan.first_source,
         n=len(records),
         n_genes=len(plan.index.genes),
         records=write_strings(storage, f"{path}/records", Strings.of(records)),
