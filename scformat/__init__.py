@@ -60,6 +60,7 @@ def convert(
     jobs: int | None = None,
     memory: str | int = "1GB",
     overwrite: bool = False,
+    resume: bool = False,
     weights: Sequence[str] | None = None,
     sources_table: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -114,6 +115,9 @@ def convert(
         Sampling tables to make, each ``NAME=BY:SCHEME[@SPLIT]``, for example ``ct=cell_type:balanced@train``.
     overwrite
         Replace a store at the destination, once the new one is whole.
+    resume
+        Go on from what an interrupted or killed run of the same conversion finished: every shard and every pass
+        over a source that is there and whole. Where there is nothing, start. The bytes are those of one run.
     sources_table
         TSV or CSV with a column ``path``, and any of ``name``, ``study``, ``organism``, ``counts``, ``gene_ids``,
         ``licence``, ``citation``, ``doi``; further columns become labels.
@@ -128,7 +132,9 @@ def convert(
     Raises
     ------
     ScformatError
-        Nothing is left behind.
+        Of the data or the options: nothing is left behind. ``cannot-resume``: what was begun is another
+        conversion. After any other failure, and an interrupt, what is finished is kept beside the destination, in
+        ``.NAME.partial``, until a run resumes it or starts anew.
     """
     from scformat.conversion import convert_sources
 
@@ -152,6 +158,7 @@ def convert(
         jobs=jobs,
         memory=memory,
         overwrite=overwrite,
+        resume=resume,
         weights=weights,
         sources_table=sources_table,
         progress=progress,

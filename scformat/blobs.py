@@ -62,6 +62,9 @@ class Blobs(Protocol):
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key."""
 
+    def adopt(self, key: str) -> None:
+        """Count what lies at a key among what was written."""
+
     def sync(self) -> None:
         """Make everything written so far durable."""
 
@@ -150,6 +153,10 @@ class Directory:
         self._unsynced.add(path)
         return _Done()
 
+    def adopt(self, key: str) -> None:
+        """Let :meth:`sync` make a file durable that another process wrote."""
+        self._unsynced.add(self._root / key)
+
     def sync(self) -> None:
         """Make every file written so far durable, and the directories that name them."""
         files = sorted(self._unsynced)
@@ -218,6 +225,9 @@ class Remote:
         with remote_errors(f"{self.url}/{key}"):
             written: Written = self._kv.write(key, data)
             return written
+
+    def adopt(self, key: str) -> None:
+        """Do nothing: an object that is there is durable."""
 
     def sync(self) -> None:
         """Return at once: an object that was written is durable."""

@@ -107,6 +107,10 @@ class Storage:
         """Make everything written so far durable."""
         self._blobs.sync()
 
+    def adopt(self, key: str) -> None:
+        """Count what lies at a key among what was written."""
+        self._blobs.adopt(key)
+
     def keys(self) -> list[str]:
         """Every key, sorted."""
         return self._blobs.keys()
@@ -378,6 +382,17 @@ class ArrayWriter:
     def put(self, index: tuple[int, ...], block: NDArray[Any]) -> str:
         """Encode and write the file at a grid index (see :func:`scformat.codec.encode_shard`); return its SHA-256."""
         return self._write(self.spec.key(index), encode_shard(self.spec, block))
+
+    def read(self, index: tuple[int, ...]) -> bytes | None:
+        """Return the bytes of the file at a grid index, None where there is none."""
+        return self._storage.read(self.spec.key(index))
+
+    def adopt(self, index: tuple[int, ...], digest: str) -> None:
+        """Take the file at a grid index as it lies there, with its SHA-256."""
+        key = self.spec.key(index)
+        self._storage.adopt(key)
+        with self._lock:
+            self._digests[key] = digest
 
     def _write(self, key: str, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()

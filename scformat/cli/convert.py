@@ -88,6 +88,9 @@ def convert(
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Threads; by default one a core.")] = None,
     memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory for buffers.")] = "1GB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a store that is there.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what an interrupted or killed run of this command finished.")
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -123,6 +126,7 @@ def convert(
         "jobs": jobs,
         "memory": memory,
         "overwrite": overwrite,
+        "resume": resume,
         "weights": weights,
         "sources_table": sources_table,
     }

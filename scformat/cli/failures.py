@@ -51,7 +51,7 @@ def describe_failure(error: BaseException) -> tuple[int, str]:
         case typer.TyperException():
             return USAGE, _usage(error)
         case KeyboardInterrupt():
-            return INTERRUPTED, "interrupted"
+            return INTERRUPTED, "; ".join(["interrupted", *getattr(error, "__notes__", ())])
         case MemoryError():
             return IO, "error: out of memory; give a smaller --memory or fewer --jobs [out-of-memory]"
         case OSError():

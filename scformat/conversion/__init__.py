@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from scformat.blobs import system_errors
 from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
-from scformat.conversion.publish import check_destination, staging
+from scformat.conversion.publish import check_parent, staging
 from scformat.conversion.report import ConversionPlan
 from scformat.conversion.requests import check_names, gather
+from scformat.conversion.resume import describe
 from scformat.conversion.survey import open_all, survey
 from scformat.conversion.write import write_store
 from scformat.genes import load_all
@@ -21,6 +22,8 @@ from scformat.genes import load_all
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
+
+    from scformat.conversion.journal import Journal
 
 __all__ = ["ConversionPlan", "Options", "Plan", "convert_sources", "plan_sources"]
 
@@ -45,13 +48,15 @@ def convert_sources(
     report = progress or _silent
     requests = gather(sources, None if sources_table is None else Path(sources_table))
     check_names(requests)
-    check_destination(target, overwrite=checked.overwrite)
+    check_parent(target)
+    asked = describe(requests, checked)
     with (
         system_errors(target),
-        staging(target, overwrite=checked.overwrite) as (made, scratch),
-        _planned(requests, checked, scratch, report) as (plan, pool),
+        staging(target, overwrite=checked.overwrite, resume=checked.resume, asked=asked) as place,
     ):
-        write_store(made, plan, pool=pool, scratch=scratch, progress=report)
+        if place is not None:
+            with _planned(requests, checked, place.scratch, report, journal=place.journal) as (plan, pool):
+                write_store(place.store, plan, pool=pool, scratch=place.scratch, progress=report, journal=place.journal)
     return target
 
 
@@ -75,14 +80,21 @@ def plan_sources(
 
 @contextmanager
 def _planned(
-    requests: Sequence[Any], options: Options, scratch: Path, progress: Callable[[str, int, int], None]
+    requests: Sequence[Any],
+    options: Options,
+    scratch: Path,
+    progress: Callable[[str, int, int], None],
+    *,
+    journal: Journal | None = None,
 ) -> Iterator[tuple[Plan, ThreadPoolExecutor]]:
     """Open and read the sources; they stay open within the context."""
     references = load_all()
     opened, skipped = open_all(requests, options)
     pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="scformat")
     try:
-        surveyed, more = survey(opened, options, references=references, pool=pool, scratch=scratch, progress=progress)
+        surveyed, more = survey(
+            opened, options, references=references, pool=pool, scratch=scratch, progress=progress, journal=journal
+        )
         yield make_plan(surveyed, [*skipped, *more], options, references=references), pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numcodecs import blosc
 
+from scformat.conversion.recount import shard_is_whole
 from scformat.conversion.rows import row_ranges
 from scformat.entries import gather_rows
 from scformat.layout import ENTRY_SHARD, cut_shards
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence, Set
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from scformat.conversion.encoder import RowEncoder
+    from scformat.conversion.journal import Journal
+    from scformat.conversion.stats import GeneStats
     from scformat.sources.base import CountsMatrix
     from scformat.storage import ArrayWriter
 
@@ -79,13 +82,15 @@ def write_counts(
     encoders: Sequence[RowEncoder],
     matrices: Sequence[CountsMatrix],
     *,
+    stats: Sequence[GeneStats],
+    journal: Journal | None,
     pool: Executor,
     scratch: Path,
     bucket_bytes: int,
     block_values: int,
     advance: Callable[[int], None],
 ) -> Written:
-    """Write every shard of a part.
+    """Write every shard of a part that is not there yet.
 
     Parameters
     ----------
@@ -95,6 +100,10 @@ def write_counts(
         The cells and their order.
     encoders, matrices
         One per source of the plan.
+    stats
+        One per source; the encoders tell them of what they encode, here they are told of shards that were there.
+    journal
+        Of the shards that are there, and told of each that is written; None where nothing is kept.
     pool
         Runs the tasks: one a shard, or one a block of a source and then one a bucket of shards.
     scratch
@@ -108,30 +117,73 @@ def write_counts(
     row_end = np.empty(len(plan.row), np.int32)
     digests = np.zeros((len(bounds) - 1, 64), np.uint8)
     ends = np.zeros(len(bounds) - 1, np.int64)
+    there: set[int] = set()
 
     def finish(shard: int, out: NDArray[np.uint16], end: int) -> None:
         digests[shard] = np.frombuffer(writer.put((0, shard), out[:, :end]).encode(), np.uint8)
         ends[shard] = end
 
+    def ended(done: Done) -> None:
+        for shard in done.shards:
+            if journal is None:
+                break
+            journal.add(
+                "shard",
+                writer.spec.key((0, shard)),
+                arrays={"row_end": row_end[bounds[shard] : bounds[shard + 1]]},
+                sha256=digests[shard].tobytes().decode(),
+                end=int(ends[shard]),
+            )
+        advance(done.n_cells)
+
+    def recheck(shard: int) -> Done:
+        low, high = bounds[shard : shard + 2].tolist()
+        key = writer.spec.key((0, shard))
+        entry = None if journal is None else journal.find("shard", key)
+        kept = None if entry is None or journal is None else journal.read(entry)
+        if entry is None or kept is None or len(kept["row_end"]) != high - low:
+            return Done(n_cells=0)
+        digest, end = entry.facts["sha256"], entry.facts["end"]
+        # A shuffle counts the values while it deals them.
+        told = stats if plan.order is None else None
+        if not shard_is_whole(writer, shard, digest, end, kept["row_end"], plan.source[low:high], told):
+            return Done(n_cells=0)
+        row_end[low:high], ends[shard] = kept["row_end"], end
+        digests[shard] = np.frombuffer(digest.encode(), np.uint8)
+        writer.adopt((0, shard), digest)
+        there.add(shard)
+        return Done(n_cells=high - low)
+
+    if journal is not None and journal.names("shard"):
+        run_all(pool, [lambda s=s: recheck(s) for s in range(len(bounds) - 1)], lambda done: advance(done.n_cells))  # type: ignore[misc]
     if plan.order is None:
-        tasks: Iterable[Callable[[], int]] = (
+        tasks: Iterable[Callable[[], Done]] = (
             _Direct(plan, encoders, shard, int(bounds[shard]), int(bounds[shard + 1]), row_end, finish)
             for shard in range(len(bounds) - 1)
+            if shard not in there
         )
-        run_all(pool, tasks, advance)
+        run_all(pool, tasks, ended)
     else:
         shuffle = _Shuffle(plan, encoders, bounds, scratch, max(1, bucket_bytes // BYTES_A_SHARD))
-        run_all(pool, shuffle.deal_tasks(matrices, block_values), advance)
-        run_all(pool, shuffle.write_tasks(row_end, finish), advance)
+        run_all(pool, shuffle.deal_tasks(matrices, block_values), ended)
+        run_all(pool, shuffle.write_tasks(row_end, finish, there), ended)
     return Written(row_end=row_end, n_entries=int(ends.sum()), digests=digests)
 
 
-def run_all(pool: Executor, tasks: Iterable[Callable[[], int]], advance: Callable[[int], None]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a task did: cells that it encoded or wrote, and the shards that are finished."""
+
+    n_cells: int
+    shards: Sequence[int] = ()
+
+
+def run_all(pool: Executor, tasks: Iterable[Callable[[], Done]], ended: Callable[[Done], None]) -> None:
     """Run tasks on a pool; the first failure cancels what has not begun and is raised."""
-    futures: list[Future[int]] = [pool.submit(task) for task in tasks]
+    futures: list[Future[Done]] = [pool.submit(task) for task in tasks]
     try:
         for future in as_completed(futures):
-            advance(future.result())
+            ended(future.result())
     finally:
         for future in futures:
             future.cancel()
@@ -157,7 +209,7 @@ class _Direct:
     row_end: NDArray[np.int32]
     finish: Callable[[int, NDArray[np.uint16], int], None]
 
-    def __call__(self) -> int:
+    def __call__(self) -> Done:
         out, end = _shard_buffer(), 0
         sources = self.plan.source[self.first : self.stop]
         for source in np.unique(sources).tolist():
@@ -165,7 +217,7 @@ class _Direct:
             high = self.first + int(np.searchsorted(sources, source, side="right"))
             end = self.encoders[source].encode(self.plan.row[low:high], out, end, self.row_end[low:high])
         self.finish(self.shard, out, end)
-        return self.stop - self.first
+        return Done(n_cells=self.stop - self.first, shards=(self.shard,))
 
 
 class _Shuffle:
@@ -192,9 +244,9 @@ class _Shuffle:
         self._first_shard = range(0, len(bounds) - 1, shards_a_bucket)
         self._locks = [threading.Lock() for _ in self._first_shard]
 
-    def deal_tasks(self, matrices: Sequence[CountsMatrix], block_values: int) -> list[Callable[[], int]]:
+    def deal_tasks(self, matrices: Sequence[CountsMatrix], block_values: int) -> list[Callable[[], Done]]:
         """One task for each block of each source."""
-        tasks: list[Callable[[], int]] = []
+        tasks: list[Callable[[], Done]] = []
         for source, matrix in enumerate(matrices):
             low, high = (int(np.searchsorted(self._plan.source, source, side=s)) for s in ("left", "right"))
             rows = self._plan.row[low:high]
@@ -204,8 +256,8 @@ class _Shuffle:
                     tasks.append(lambda s=source, a=low + first, b=low + last: self._deal(s, a, b))  # type: ignore[misc]
         return tasks
 
-    def _deal(self, source: int, low: int, high: int) -> int:
-        """Encode cells ``low..high-1`` of the plan and append each to its bucket; return how many."""
+    def _deal(self, source: int, low: int, high: int) -> Done:
+        """Encode cells ``low..high-1`` of the plan and append each to its bucket."""
         capacity = int(self._plan.needed[low:high].sum())
         encoded = np.empty((2, capacity), np.uint16)
         row_end = np.empty(high - low, np.int32)
@@ -222,7 +274,7 @@ class _Shuffle:
                 piece = np.empty((2, int(lengths[some].sum())), np.uint16)
                 gather_rows(encoded, starts[some], lengths[some], piece, np.empty(len(some), np.int32))
                 self._append(b, place[some], lengths[some], piece)
-        return high - low
+        return Done(n_cells=high - low)
 
     def _append(
         self, bucket: int, place: NDArray[np.int64], lengths: NDArray[np.int64], piece: NDArray[np.uint16]
@@ -236,24 +288,36 @@ class _Shuffle:
             file.write(packed)
 
     def write_tasks(
-        self, row_end: NDArray[np.int32], finish: Callable[[int, NDArray[np.uint16], int], None]
-    ) -> list[Callable[[], int]]:
-        """One task for each bucket."""
-        return [lambda b=b: self._write(b, row_end, finish) for b in range(len(self._locks))]  # type: ignore[misc]
+        self,
+        row_end: NDArray[np.int32],
+        finish: Callable[[int, NDArray[np.uint16], int], None],
+        there: Set[int],
+    ) -> list[Callable[[], Done]]:
+        """One task for each bucket; shards that are there are not written."""
+        return [lambda b=b: self._write(b, row_end, finish, there) for b in range(len(self._locks))]  # type: ignore[misc]
 
     def _write(
-        self, bucket: int, row_end: NDArray[np.int32], finish: Callable[[int, NDArray[np.uint16], int], None]
-    ) -> int:
+        self,
+        bucket: int,
+        row_end: NDArray[np.int32],
+        finish: Callable[[int, NDArray[np.uint16], int], None],
+        there: Set[int],
+    ) -> Done:
+        last = min(self._first_shard[bucket] + self._first_shard.step, len(self._bounds) - 1)
+        shards = [s for s in range(self._first_shard[bucket], last) if s not in there]
+        if not shards:
+            return Done(n_cells=0)
         place, starts, lengths, entries = self._load(bucket)
         order = np.argsort(place)
         first_place = int(self._cuts[bucket])
-        last = self._first_shard[bucket] + self._first_shard.step
         out = _shard_buffer()
-        for shard in range(self._first_shard[bucket], min(last, len(self._bounds) - 1)):
+        n_cells = 0
+        for shard in shards:
             low, high = self._bounds[shard : shard + 2].tolist()
             some = order[low - first_place : high - first_place]
             finish(shard, out, gather_rows(entries, starts[some], lengths[some], out, row_end[low:high]))
-        return len(place)
+            n_cells += high - low
+        return Done(n_cells=n_cells, shards=shards)
 
     def _load(self, bucket: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint16]]:
         """Read a bucket: the place of each row, where it lies in the entries and its length, and the entries."""

@@ -74,6 +74,7 @@ class Options:
     jobs: int = 1
     memory: int = 10**9
     overwrite: bool = False
+    resume: bool = False
     weights: tuple[WeightsSpec, ...] = ()
 
     @property
@@ -103,6 +104,7 @@ DEFAULTS: dict[str, Any] = {
     "jobs": None,
     "memory": "1GB",
     "overwrite": False,
+    "resume": False,
     "weights": None,
 }
 """Every option of :func:`scformat.convert` and its default."""
@@ -127,6 +129,7 @@ def check_options(
     jobs: int | None,
     memory: str | int,
     overwrite: bool,
+    resume: bool,
     weights: Sequence[str] | None,
 ) -> Options:
     """Check the options of a conversion before anything is read, and bring each to its own type."""
@@ -169,6 +172,7 @@ def check_options(
         jobs=_jobs(jobs),
         memory=parse_size(memory),
         overwrite=overwrite,
+        resume=resume,
         weights=_weights(weights, shares, from_file=splits_file is not None),
     )
 

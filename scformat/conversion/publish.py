@@ -8,25 +8,40 @@ import errno
 import fcntl
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from scformat.blobs import sync_path, system_errors
-from scformat.errors import StorageError, UsageError
+from scformat.conversion.journal import Journal
+from scformat.conversion.resume import check_same
+from scformat.errors import (
+    InvalidDataError,
+    MissingExtraError,
+    ScformatError,
+    StorageError,
+    UnsupportedError,
+    UsageError,
+)
+from scformat.sources.digest import file_sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def check_destination(destination: Path, *, overwrite: bool) -> None:
-    """Refuse a destination that exists, or whose directory does not, before any work is done."""
+def check_parent(destination: Path) -> None:
+    """Refuse a destination whose directory does not exist."""
     if not destination.parent.is_dir():
         raise StorageError(
             "no-directory", "there is no such directory", where=destination.parent, hint="create it first"
         )
+
+
+def check_destination(destination: Path, *, overwrite: bool) -> None:
+    """Refuse a destination that exists, before any work is done."""
     if not destination.exists() and not destination.is_symlink():
         return
     if not overwrite:
@@ -45,16 +60,134 @@ def check_destination(destination: Path, *, overwrite: bool) -> None:
         )
 
 
-@contextlib.contextmanager
-def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]]:
-    """Give two directories beside a destination: one that becomes the store, one for scratch files.
+KEPT = "what is finished is kept, and the same command with --resume goes on from there"
+_BEGUN = ("scan", "shard")
+"""Entries of a journal that are worth keeping."""
 
-    On leaving without an error the first is moved to the destination; in any case nothing else stays behind. What
-    a killed process left there is taken over; a process that is still at work is not disturbed.
+
+State = Literal["anew", "on", "published"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Workplace:
+    """Where a store is made.
+
+    Attributes
+    ----------
+    store
+        A directory that becomes the store; of an earlier run it holds no more than the shards of the journal.
+    scratch
+        An empty directory for files that nobody needs afterwards.
+    journal
+        What is finished.
+    """
+
+    store: Path
+    scratch: Path
+    journal: Journal
+
+
+@contextlib.contextmanager
+def staging(
+    destination: Path, *, overwrite: bool, resume: bool, asked: Mapping[str, Any]
+) -> Iterator[Workplace | None]:
+    """Give a place beside a destination where its store is made.
+
+    On leaving without an error the store is moved to the destination and nothing else stays behind. After an
+    interrupt or a failure of the machine the place stays for a run that resumes, where anything was finished; after
+    one of the data or the options nothing stays, unless this run resumed another. A process that is still at work is
+    not disturbed.
+
+    Parameters
+    ----------
+    destination
+        Where the store shall be.
+    overwrite
+        Replace a store that is there.
+    resume
+        Take up what an earlier run left, instead of starting anew.
+    asked
+        What the conversion was asked for; a run that was asked for anything else is not taken up (``cannot-resume``).
+
+    Yields
+    ------
+    Workplace or None
+        None where an earlier run was killed after it had moved the store to its destination, and this one resumes.
     """
     home = destination.parent / f".{destination.name}.partial"
-    ours = False
+    if not home.exists():
+        check_destination(destination, overwrite=overwrite)
+    with _held(home, destination):
+        state = _look(home, destination, resume=resume, asked=asked)
+        if state == "published":
+            yield None
+            return
+        check_destination(destination, overwrite=overwrite)
+        journal = None
+        done = state == "anew"
+        try:
+            journal = _begin(home, asked) if state == "anew" else Journal(home)
+            made, scratch = home / "store", home / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            for directory in (made, scratch):
+                directory.mkdir(exist_ok=True)
+            _prune(made, set(journal.names("shard")))
+            yield Workplace(store=made, scratch=scratch, journal=journal)
+            shutil.rmtree(scratch)
+            journal.add("published", "root", sha256=file_sha256(made / "zarr.json"))
+            _move(made, destination, overwrite=overwrite)
+            done = True
+        except BaseException as error:
+            if journal is not None:
+                at_fault = isinstance(error, (InvalidDataError, UsageError, UnsupportedError, MissingExtraError))
+                done = state == "anew" and (at_fault or not any(journal.names(what) for what in _BEGUN))
+            if not done:
+                _tell(error)
+            raise
+        finally:
+            if journal is not None:
+                journal.close()
+            if done:
+                _clear(home)
+
+
+def _look(home: Path, destination: Path, *, resume: bool, asked: Mapping[str, Any]) -> State:
+    """Tell what an earlier run left is good for; what is left of one that had its store in place is removed."""
+    aside = home / "replaced"
+    if aside.exists() and not destination.exists():
+        aside.rename(destination)  # a killed run had moved the old store away, and not yet the new one there
+    if not (home / "journal").exists():
+        return "anew"
+    journal = Journal(home)
+    journal.close()
+    begun, published = journal.find("conversion", "asked"), journal.find("published", "root")
+    root = destination / "zarr.json"
+    if published is not None and root.is_file() and file_sha256(root) == published.facts["sha256"]:
+        _clear(home)
+        return "published" if resume and begun is not None and begun.facts == asked else "anew"
+    if not resume or begun is None:
+        return "anew"
+    check_same(begun.facts, asked, where=destination)
+    return "on"
+
+
+def _begin(home: Path, asked: Mapping[str, Any]) -> Journal:
+    """Start anew: remove what an earlier run left, and write down what is asked for."""
+    _clear(home)
+    journal = Journal(home)
+    try:
+        journal.add("conversion", "asked", **asked)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+@contextlib.contextmanager
+def _held(home: Path, destination: Path) -> Iterator[None]:
+    """Hold the lock of a place, made if need be; afterwards the place stays only where its journal does."""
     lock = -1
+    ours = False
     try:
         with system_errors(home):
             home.mkdir(exist_ok=True)
@@ -67,15 +200,9 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
                 where=destination,
                 hint="wait for it, or choose another destination",
             )
-        made, scratch = home / "store", home / "scratch"
-        for directory in (made, scratch):
-            shutil.rmtree(directory, ignore_errors=True)
-            directory.mkdir()
-        yield made, scratch
-        shutil.rmtree(scratch)
-        _move(made, destination, overwrite=overwrite)
+        yield
     finally:
-        if ours:
+        if ours and not (home / "journal").exists():
             shutil.rmtree(home, ignore_errors=True)
         elif lock < 0:
             # Interrupted between the two steps; a directory that another process uses is not empty.
@@ -83,6 +210,33 @@ def staging(destination: Path, *, overwrite: bool) -> Iterator[tuple[Path, Path]
                 home.rmdir()
         if lock >= 0:
             os.close(lock)
+
+
+def _clear(home: Path) -> None:
+    """Remove everything but the lock, the journal last: while it is there, a run that resumes knows how far it was."""
+    for name in ("scratch", "store", "replaced"):
+        shutil.rmtree(home / name, ignore_errors=True)
+    for path in (home / "arrays", home / "journal"):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _prune(made: Path, kept: set[str]) -> None:
+    """Remove every file but some: the rest of a store is written anew, and what nobody writes must not be in it."""
+    for path in sorted(made.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        elif path.relative_to(made).as_posix() not in kept:
+            path.unlink()
+
+
+def _tell(error: BaseException) -> None:
+    """Let an error say that the work can be resumed."""
+    if not isinstance(error, ScformatError):
+        error.add_note(KEPT)
+    elif error.code != "cannot-resume":
+        error.hint = KEPT if error.hint is None else f"{error.hint}; {KEPT}"
 
 
 def _locked(lock: int, path: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.entries import FAR_BINS, NEAR_BINS
+from scformat.jit import kernel
 from scformat.layout import RECOMPUTE
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class GeneStats:
     """
 
     def __init__(self, n_genes: int, path: Path) -> None:
-        self._n_genes = n_genes
+        self.n_genes = n_genes
         self._path = path
         self._lock = threading.Lock()
         self._idle: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []
@@ -50,7 +51,7 @@ class GeneStats:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-            tables = np.zeros((self._n_genes, NEAR_BINS), np.uint32), np.zeros((self._n_genes, FAR_BINS), np.uint32)
+            tables = np.zeros((self.n_genes, NEAR_BINS), np.uint32), np.zeros((self.n_genes, FAR_BINS), np.uint32)
             self._all.append(tables)
             return tables
 
@@ -71,15 +72,22 @@ class GeneStats:
                 with self._path.open("ab") as file:
                     file.write(records.tobytes())
 
+    def tell(self, genes: NDArray[np.int32], values: NDArray[np.int64]) -> None:
+        """Count non-zero values of genes, both of shape (n,)."""
+        near, far = self.borrow()
+        large = np.empty((2, len(values)), np.int64)
+        n_large = _tally(genes, values, near, far, large)
+        self.give_back((near, far), large[:, :n_large])
+
     def finish(self) -> NDArray[np.int64]:
         """Return cells, sum, sum of squares and lower median of the non-zero values; int64, shape (4, n_genes).
 
         A sum of squares beyond 2^53 is :data:`scformat.layout.RECOMPUTE`.
         """
-        out = np.zeros((4, self._n_genes), np.int64)
+        out = np.zeros((4, self.n_genes), np.int64)
         out[:3] = self._large
-        rank_beyond = np.zeros(self._n_genes, np.int64)
-        for start in range(0, self._n_genes, _GENES_AT_ONCE):
+        rank_beyond = np.zeros(self.n_genes, np.int64)
+        for start in range(0, self.n_genes, _GENES_AT_ONCE):
             some = slice(start, start + _GENES_AT_ONCE)
             histogram = np.zeros((len(rank_beyond[some]), FAR_BINS), np.int64)
             for near, far in self._all:
@@ -107,7 +115,7 @@ class GeneStats:
         while start < len(genes):
             before = ends[start - 1] if start else 0
             stop = max(int(np.searchsorted(ends, before + _PIECE, side="right")), start + 1)
-            wanted = np.zeros(self._n_genes, np.bool_)
+            wanted = np.zeros(self.n_genes, np.bool_)
             wanted[genes[start:stop]] = True
             pairs = np.concatenate([piece[wanted[piece["gene"]]] for piece in self._pieces()])
             pairs = pairs[np.lexsort((pairs["value"], pairs["gene"]))]
@@ -119,3 +127,24 @@ class GeneStats:
         n = self._path.stat().st_size // _LARGE.itemsize
         for first in range(0, n, _PIECE):
             yield np.fromfile(self._path, _LARGE, _PIECE, offset=first * _LARGE.itemsize)
+
+
+@kernel
+def _tally(
+    genes: NDArray[np.int32],
+    values: NDArray[np.int64],
+    near: NDArray[np.uint32],
+    far: NDArray[np.uint32],
+    large: NDArray[np.int64],
+) -> int:
+    n_large = 0
+    for i in range(len(values)):
+        if values[i] < NEAR_BINS:
+            near[genes[i], values[i]] += np.uint32(1)
+        elif values[i] < FAR_BINS:
+            far[genes[i], values[i]] += np.uint32(1)
+        else:
+            large[0, n_large] = genes[i]
+            large[1, n_large] = values[i]
+            n_large += 1
+    return n_large

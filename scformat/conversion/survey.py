@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat.conversion.resume import cannot_resume
 from scformat.conversion.scan import NotCountsError, Scan, scan
 from scformat.conversion.transpose import transpose
 from scformat.errors import InvalidDataError, ScformatError
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
+    from numpy.typing import NDArray
+
+    from scformat.conversion.journal import Journal
     from scformat.conversion.options import Options
     from scformat.conversion.requests import Request
     from scformat.genes import Reference
@@ -97,8 +102,9 @@ def survey(
     pool: Executor,
     scratch: Path,
     progress: Callable[[str, int, int], None],
+    journal: Journal | None = None,
 ) -> tuple[list[Surveyed], list[Skipped]]:
-    """Find the counts of every source and read them once."""
+    """Find the counts of every source and read them once, or take what the journal says of a source unchanged."""
     digests: dict[str, Future[str]] = {s.name: pool.submit(s.sha256) for _, s in opened}
     total = sum(m.n_stored for _, s in opened for m in s.matrices()[:1])
     done = 0
@@ -111,10 +117,23 @@ def survey(
     surveyed, skipped = [], []
     for request, source in opened:
         try:
-            found = _find_counts(source, request.settings, options, references, pool, scratch, advance)
-            surveyed.append(Surveyed(source=source, request=request, digest=digests[source.name].result(), **found))
+            if journal is not None:
+                before = journal.find("source", source.name)
+                if before is not None and before.facts["sha256"] != digests[source.name].result():
+                    raise cannot_resume(
+                        "another source of this name",
+                        where=source.path or source.name,
+                        expected=f"SHA-256 {before.facts['sha256']}",
+                        found=digests[source.name].result(),
+                    )
+            kept = None if journal is None else _KeptScans(journal, digests[source.name])
+            found = _find_counts(source, request.settings, options, references, pool, scratch, advance, kept)
+            digest = digests[source.name].result()
+            if journal is not None:
+                journal.add("source", source.name, sha256=digest)
+            surveyed.append(Surveyed(source=source, request=request, digest=digest, **found))
         except ScformatError as error:
-            if options.on_bad == "stop":
+            if options.on_bad == "stop" or error.code == "cannot-resume":
                 raise
             skipped.append(_skipped(source.path or source.name, error))
     if not surveyed:
@@ -132,6 +151,7 @@ def _find_counts(
     pool: Executor,
     scratch: Path,
     advance: Callable[[int], None],
+    kept: _KeptScans | None,
 ) -> dict[str, Any]:
     wanted = settings.get("counts", options.counts)
     automatic = wanted == "auto"
@@ -157,7 +177,13 @@ def _find_counts(
         if matrix.layout == "csc":
             rows = transpose(matrix, Path(tempfile.mkdtemp(dir=scratch)), where=place, at_most=at_most)
         try:
-            scanned = scan(rows, keys, pool=pool, at_most=at_most, where=place, advance=advance)
+            scanned = None if kept is None else kept.find(matrix, keys)
+            if scanned is None:
+                scanned = scan(rows, keys, pool=pool, at_most=at_most, where=place, advance=advance)
+                if kept is not None:
+                    kept.add(matrix, keys, scanned)
+            else:
+                advance(matrix.n_stored)
         except NotCountsError as found:
             findings.append(f"{matrix.location}: {found}")
             continue
@@ -180,6 +206,30 @@ def _find_counts(
         found="; ".join(findings).replace("; ", ", "),
         hint=f"{hint}, or leave this source out (--on-bad skip)",
     )
+
+
+class _KeptScans:
+    """Scans of one source in a journal, by the source's content, the matrix and what its columns are."""
+
+    def __init__(self, journal: Journal, digest: Future[str]) -> None:
+        self._journal, self._digest = journal, digest
+
+    def find(self, matrix: CountsMatrix, keys: NDArray[np.uint64]) -> Scan | None:
+        """Return the scan of a matrix, None where there is none that is whole."""
+        if not self._journal.names("scan"):
+            return None  # nothing to wait for the digest for
+        entry = self._journal.find("scan", self._name(matrix, keys))
+        arrays = None if entry is None else self._journal.read(entry)
+        return None if arrays is None else Scan(**arrays)
+
+    def add(self, matrix: CountsMatrix, keys: NDArray[np.uint64], scanned: Scan) -> None:
+        """Keep the scan of a matrix."""
+        arrays = {f.name: getattr(scanned, f.name) for f in fields(scanned)}
+        self._journal.add("scan", self._name(matrix, keys), arrays=arrays)
+
+    def _name(self, matrix: CountsMatrix, keys: NDArray[np.uint64]) -> str:
+        what = f"{self._digest.result()} {matrix.location} {matrix.shape} ".encode()
+        return hashlib.sha256(what + keys.tobytes()).hexdigest()
 
 
 def _skipped(path: str, error: ScformatError) -> Skipped:

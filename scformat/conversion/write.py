@@ -11,6 +11,7 @@ from scformat import layout
 from scformat.conversion.counts import write_counts
 from scformat.conversion.encoder import RowEncoder
 from scformat.conversion.obs import obs_column, write_column
+from scformat.conversion.resume import cannot_resume, plan_digest
 from scformat.conversion.stats import GeneStats
 from scformat.genes import organism_name
 from scformat.manifest import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from scformat.conversion.journal import Journal
     from scformat.conversion.plan import Plan
     from scformat.genes import GeneIndex
     from scformat.labels import Label as PlannedLabel
@@ -57,10 +59,11 @@ def write_store(
     pool: Executor,
     scratch: Path,
     progress: Callable[[str, int, int], None],
+    journal: Journal | None = None,
 ) -> None:
-    """Write a store of one part into an empty directory, its root last."""
+    """Write a store of one part, its root last, into a directory that is empty or has shards of the journal only."""
     storage = Storage(directory)
-    part = write_part(storage, "parts/1", plan, pool=pool, scratch=scratch, progress=progress)
+    part = write_part(storage, "parts/1", plan, pool=pool, scratch=scratch, progress=progress, journal=journal)
     genes = write_genes(storage, "genes/1", plan.index, plan.options.genes)
     labels = [write_label(storage, f"labels/1/{i}", label) for i, label in enumerate(plan.labels.labels)]
     obs = [obs_column(column, f"labels/1/obs-{i}", storage) for i, column in enumerate(plan.obs)]
@@ -166,8 +169,11 @@ def write_part(
     pool: Executor,
     scratch: Path,
     progress: Callable[[str, int, int], None],
+    journal: Journal | None = None,
 ) -> Part:
-    """Write everything that belongs to the cells of a part alone."""
+    """Write everything that belongs to the cells of a part alone; shards that the journal has are taken as they are."""
+    if journal is not None:
+        _check_plan(journal, plan, where=storage.url)
     bounds = plan.cells.shards()
     n_genes = len(plan.index.genes)
     block_values = plan.options.block_values
@@ -190,6 +196,8 @@ def write_part(
         plan.cells,
         encoders,
         [s.matrix for s in plan.surveyed],
+        stats=stats,
+        journal=journal,
         pool=pool,
         scratch=scratch,
         bucket_bytes=plan.options.memory // plan.options.jobs,
@@ -221,6 +229,15 @@ def write_part(
     )
     progress("writing cells", plan.n_cells, plan.n_cells)
     return part
+
+
+def _check_plan(journal: Journal, plan: Plan, *, where: str) -> None:
+    """Refuse to go on with shards that were made by another plan; nothing that was asked for tells of it."""
+    digest = plan_digest(plan.cells, plan.index)
+    before = journal.find("plan", "counts")
+    if before is not None and before.facts["sha256"] != digest:
+        raise cannot_resume("another plan", where=where, expected=before.facts["sha256"], found=digest)
+    journal.add("plan", "counts", sha256=digest)
 
 
 def _ordered(values: NDArray[np.int64], order: NDArray[np.int64] | None) -> NDArray[np.int64]:
