@@ -23,6 +23,9 @@ UNREACHABLE: dict[str, str] = {
     "found=f'{self._chunk_bytes} bytes')": _TOO_LARGE,
     "shard.ShardDecoder.decode: self._findings.add('ZAR-10', where, text, "
     "found=f'{self._chunk_bytes} bytes each')": _TOO_LARGE,
+    "shard.ShardDecoder._chunk: version != _FORMAT (of an or)": (
+        "the library refuses a frame of another format, which is a finding of the same statement"
+    ),
     "counts.CountCheck.end_of: ends < 0 (of an or)": (
         "a negative end that 32 bits hide makes the sum of the ends another than n_entries: the same statement"
     ),
