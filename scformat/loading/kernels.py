@@ -14,6 +14,7 @@ import numpy as np
 
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
 from scformat.jit import kernel
+from scformat.loading.vectors import LANES, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +27,8 @@ _BYTE, _LOW = np.uint16(8), np.uint16(255)
 _PACKED: Final = 32
 """Entries that are packed together: longer runs fit the processor's widest registers, but fail more often."""
 _AT_ONCE = np.uint64(_PACKED)  # unsigned places spare the check for negative ones, which stands in the way of vectors
-_STRIDE = np.uint64(8)
-"""Words that are unpacked together."""
-_U0, _U1, _U2, _U3, _U7 = (np.uint64(x) for x in (0, 1, 2, 3, 7))
+_LANES, _ALL = np.uint64(LANES), np.uint64((1 << LANES) - 1)
+_U0, _U1, _U2, _U3, _U4, _U7 = (np.uint64(x) for x in (0, 1, 2, 3, 4, 7))
 
 
 @kernel
@@ -159,26 +159,30 @@ def expand_row(
 ) -> int:
     """Unpack one row to places `first` on; return its number of genes.
 
+    Places behind the row may be written to, as far as `genes` reaches; all arrays are contiguous.
     Counts above 2^24 become the nearest float32.
     """
     n, gene = np.uint64(first), np.int32(0)
     at, end = np.uint64(start), np.uint64(stop)
-    check = at
+    room = np.uint64(len(genes)) if genes.itemsize == 4 else _U0
+    of_words, of_genes = np.uint64(words.ctypes.data), np.uint64(genes.ctypes.data)
+    of_values = np.uint64(values.ctypes.data)
     while at < end:
-        if at >= check and end - at >= _STRIDE:
-            low = words[at]
-            for k in range(_STRIDE):
-                low = min(low, words[at + k])
-            if low > _LOW:  # all of them are single words
-                for k in range(_STRIDE):
-                    gene += np.int32(words[at + k] & _LOW)
-                    genes[n + k] = gene
-                for k in range(_STRIDE):
-                    values[n + k] = np.float32(words[at + k] >> _BYTE)
-                n += _STRIDE
-                at += _STRIDE
+        if at + _LANES <= end and n + _LANES <= room:
+            found = unpack(of_words + at * _U2, of_genes + n * _U4, of_values + n * _U4, gene)
+            if found & _ALL == _ALL:
+                gene += np.int32(found >> _LANES)
+                at += _LANES
+                n += _LANES
                 continue
-            check = at + _STRIDE
+            # What stands after the first word that is no gene by itself is written over.
+            single = found & _ALL
+            while single & _U1:
+                single >>= _U1
+                at += _U1
+                n += _U1
+            if n > np.uint64(first):
+                gene = np.int32(genes[n - _U1])
         word = words[at]
         count = np.int64(word >> _BYTE)
         if count > 0:

@@ -79,12 +79,14 @@ def rows_of_counts(draw: st.DrawFn) -> list[dict[int, int]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(rows_of_counts(), st.sampled_from([4, 64, 100]))
-def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int) -> None:
+@given(rows_of_counts(), st.sampled_from([4, 64, 100]), st.sampled_from([np.int32, np.int64]))
+def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index: type) -> None:
     (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000, size)
     assert fault == 0
     room = 2 + sum(map(len, rows))
-    genes, values = np.full(room, -1, np.int64), np.full(room, -1, np.float32)
+    # Places behind a row may be written to, but none behind the arrays.
+    all_genes, all_values = np.full(room + 32, -1, index), np.full(room + 32, -1, np.float32)
+    genes, values = all_genes[:room], all_values[:room]
     at = 1
     for i, row in enumerate(rows):
         held = expand_row(words, offsets[i], offsets[i + 1], genes, values, at)
@@ -94,7 +96,8 @@ def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int) -> Non
         assert found == sorted(row)
         assert sum_row(words, offsets[i], offsets[i + 1]) == sum(row.values())
         at += held
-    assert genes[0] == values[0] == genes[at] == values[at] == -1  # nothing is written elsewhere
+    assert genes[0] == values[0] == -1
+    assert set(all_genes[room:].tolist()) == set(all_values[room:].tolist()) == {-1}
 
 
 def test_counts_beyond_a_word_are_packed() -> None:
