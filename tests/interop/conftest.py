@@ -43,7 +43,7 @@ def interop() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def read(interop: ModuleType, zarrita: Callable[[Path], list[Reading]]) -> Callable[[Path], dict[str, list[Reading]]]:
-    """Function that reads a store with each of the three."""
+    """Function that reads a store with each of the four."""
 
     def run(store: Path) -> dict[str, list[Reading]]:
         python = {library: list(interop.read_store(library, store)) for library in interop.LIBRARIES}

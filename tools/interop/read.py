@@ -1,8 +1,8 @@
-"""Reads every array of a cell store with TensorStore or with zarr-python: the twin of read.mjs, see README.md.
+"""Reads every array of a cell store with TensorStore, zarr-python or zarrs: the twin of read.mjs, see README.md.
 
-    python read.py (tensorstore | zarr) STORE
+    python read.py (tensorstore | zarr | zarrs) STORE
 
-It uses nothing of scformat, so that the tests compare three readers that know Zarr and the manifest only.
+It uses nothing of scformat, so that the tests compare readers that know Zarr and the manifest only.
 """
 
 from __future__ import annotations
@@ -66,10 +66,37 @@ def open_tensorstore(store: Path, path: str) -> Opened:
 
 def open_zarr(store: Path, path: str) -> Opened:
     """Open an array with zarr-python."""
+    return _of_zarr(_open_array(store, path))
+
+
+def open_zarrs(store: Path, path: str) -> Opened:
+    """Open an array with zarrs: zarr-python, whose chunks are read and decoded in Rust and by nothing else.
+
+    Raises
+    ------
+    RuntimeError
+        Chunks of the array would be decoded in Python.
+    """
+    import zarr
+    from zarrs import ZarrsCodecPipeline
+
+    # Strict: what the Rust library does not support is an error. The default is to decode it in Python, with a warning.
+    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.strict": True}):
+        array = _open_array(store, path)
+    pipeline = array.async_array.codec_pipeline
+    if not isinstance(pipeline, ZarrsCodecPipeline) or pipeline.impl is None or pipeline.python_impl is not None:
+        raise RuntimeError(f"read by {type(pipeline).__name__}, not by zarrs alone")
+    return _of_zarr(array)
+
+
+def _open_array(store: Path, path: str) -> Any:
     import zarr
     from zarr.storage import LocalStore
 
-    array = zarr.open_array(LocalStore(store, read_only=True), path=path, mode="r", zarr_format=3)
+    return zarr.open_array(LocalStore(store, read_only=True), path=path, mode="r", zarr_format=3)
+
+
+def _of_zarr(array: Any) -> Opened:
     return Opened(
         dtype=array.dtype.name,
         shape=list(array.shape),
@@ -79,7 +106,7 @@ def open_zarr(store: Path, path: str) -> Opened:
     )
 
 
-LIBRARIES = {"tensorstore": open_tensorstore, "zarr": open_zarr}
+LIBRARIES = {"tensorstore": open_tensorstore, "zarr": open_zarr, "zarrs": open_zarrs}
 
 
 def arrays_of(value: object) -> Iterator[dict[str, Any]]:
