@@ -126,6 +126,12 @@ def _beyond(d: Damage) -> None:
     d.change(entry(d)["run_start"], 0, entry(d)["n_rows"])
 
 
+def _run_past_int64(d: Damage) -> None:
+    """The last row of a run is beyond 2^63, which 64 bits make a negative number."""
+    found = entry(d)
+    d.change(found["run_length"], int(np.argmax(d.values(found["run_start"]))), 2**63 - 1)
+
+
 def _row_beyond(d: Damage) -> None:
     """A listed row is none of the store."""
     d.change(entry(d, "listed")["rows"], -1, entry(d, "listed")["n_rows"])
@@ -242,6 +248,7 @@ TABLES_4: dict[str, Corruption] = {
     "rows-descend": corruption("TAB-7", AT, _rows_descend),
     "run-twice": corruption("TAB-8", AT, _twice),
     "run-beyond": corruption("TAB-8", AT, _beyond),
+    "run-past-int64": corruption("TAB-8", AT, _run_past_int64),
     "run-empty": corruption("TAB-7", AT, _moved("A run has no rows.", "run_length", 0, -1, "touching")),
     "row-twice": corruption("TAB-8", AT, _row_twice),
     "row-beyond": corruption("TAB-8", AT, _row_beyond),
