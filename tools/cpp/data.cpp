@@ -200,6 +200,22 @@ void DataCheck::columns_of_sources(const Json& p, const std::string& w) {
     }
 }
 
+// A number in the fewest digits that read back as the same: `0.1`, `120.0`, `1e-05` (SPL-12).
+static std::string float_text(double x) {
+    if (std::isnan(x)) return "";  // a missing value
+    if (std::isinf(x)) return x > 0 ? "inf" : "-inf";
+    char text[40];
+    int many = 1;
+    for (; many <= 17; many++) {
+        std::snprintf(text, sizeof text, "%.*e", many - 1, x);
+        if (std::strtod(text, nullptr) == x) break;
+    }
+    int exponent = std::atoi(std::strchr(text, 'e') + 1);
+    if (x != 0 && (exponent < -4 || exponent >= 16)) return text;
+    std::snprintf(text, sizeof text, "%.*f", std::max(1, many - 1 - exponent), x);
+    return text;
+}
+
 void DataCheck::obs(const Json& p, const std::string& w) {
     int64_t n = integer(p, "n_cells");
     for (auto& column : m_.at("obs").items) {
@@ -234,7 +250,11 @@ void DataCheck::obs(const Json& p, const std::string& w) {
             for (int64_t c = 0; c < n; c++) {
                 if (missing[c] && v.d(c) != 0) tell("CEL-16", where, "a missing value is not 0");
                 if (kind == "boolean" && (v.i(c) < 0 || v.i(c) > 1)) tell("CEL-18", where, "a boolean is not 0 or 1");
-                text.emplace_back(false, "");
+                std::string value = kind == "float"       ? float_text(v.d(c))
+                                    : kind == "boolean"   ? (v.i(c) ? "True" : "False")
+                                    : v.dtype == "uint64" ? std::to_string((uint64_t)v.i(c))
+                                                          : std::to_string(v.i(c));
+                text.emplace_back(!missing[c] && !std::isnan(v.d(c)), value);
             }
         }
     }
@@ -363,25 +383,31 @@ void DataCheck::splits() {
     }
 }
 
-// Appends the value of a column to the bytes of a group's key (SPL-8); false for a column whose values are no text.
+// Appends the value of a name of `by` to the bytes of a group's key (SPL-8, SPL-12). False where the store does not
+// show it: in a store of several parts a column of numbers can have been of another kind.
 bool DataCheck::group_value(const std::string& name, size_t c, std::string& bytes) {
     bool there = false;
     std::string text;
     std::string label = categories_.count(name) ? name : "";
-    for (auto& column : m_.at("obs").items)
-        if (label.empty() && column.at("name").text == name) {
-            if (column.find("label"))
-                label = column.at("label").text;
-            else if (column.at("kind").text != "categorical" && column.at("kind").text != "string")
-                return false;
-            else
-                std::tie(there, text) = text_[name][c];
-        }
-    if (!label.empty()) {
+    const Json* column = nullptr;
+    for (auto& o : m_.at("obs").items)
+        if (o.at("name").text == name) column = &o;
+    if (label.empty() && column && column->find("label")) label = column->at("label").text;
+    if (name == "total_counts" || name == "n_genes") {
+        there = true, text = std::to_string((name == "n_genes" ? n_genes_ : total_)[c]);
+        if (text == "-3") return false;
+    } else if (!label.empty()) {
         int64_t code = label_codes_[label][c];
         there = code >= 0;
         if (there) text = categories_[label][code];
-    }
+    } else if (column) {
+        bool is_text = column->at("kind").text == "categorical" || column->at("kind").text == "string";
+        if (!is_text && m_.at("parts").items.size() > 1) return false;
+        std::tie(there, text) = text_[name][c];
+    } else if (name == "source" || name == "study")
+        there = true, text = sources_[source_[c]].record.at("name").text;
+    else
+        return false;
     if (!there) return bytes += '\0', true;
     uint64_t size = text.size();
     bytes += '\1';
