@@ -32,6 +32,7 @@ TESTS: dict[str, Sequence[str]] = {
     "GEN-3": ["genes::test_extend_moves_no_gene"],
     "GEN-10": ["genes::test_order_is_by_detection_then_taxon_and_id"],
     "SRC-3": ["sources::test_every_real_file_opens", "sources::test_ranges_of_zarr_and_its_digest"],
+    "SPL-12": ["conversion::test_values_that_make_groups_are_texts"],
     "TAB-11": ["tables::test_opening_reads_the_manifest_alone"],
     "TAB-12": ["tables::test_a_table_beside_a_store"],
     "TAB-17": ["tables::test_a_table_in_a_store"],

@@ -712,8 +712,7 @@ def check_features(manifest: Json, report: Report) -> bool:
     right = len(set(names)) == len(names) and all(re.fullmatch(r"[a-z0-9-]+", name) for name in names)
     report.must(right, "VER-7", "features", f"are twice there, or not of lower-case letters, digits and -: {names}")
     for name in set(required) - FEATURES:
-        statement = "VER-4" if name.startswith("x-") else "VER-10"
-        report(statement, "required_features", f"this program does not know {name[:80]!r}")
+        report("VER-10", "required_features", f"this program does not know {name[:80]!r}")
     for name, statement in (("tables", "TAB-13"), ("neighbours", "NBR-9")):
         listed = not manifest.get(name) or name in optional
         report.must(listed, statement, "optional_features", f"there are {name}, but {name} is not listed")
