@@ -131,8 +131,10 @@ void check_features(const Json& m, const Tell& tell) {
                 f.text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") != std::string::npos)
                 tell("VER-7", member, f.text + " is no name of a feature");
             if (!seen.insert(f.text).second) tell("VER-7", member, f.text + " is named twice");
-            if (std::string(member) == "required_features" && f.text != "parts")
+            if (std::string(member) == "required_features" && f.text != "parts") {
                 tell("VER-10", member, f.text + " is no feature that is known");
+                if (f.text.rfind("x-", 0) == 0) tell("VER-4", member, f.text + " is not known: it cannot be checked");
+            }
         }
     auto named = [&](const char* member, const char* feature) {
         for (auto& f : m.at(member).items)
