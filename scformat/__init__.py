@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scformat.conversion.report import ConversionPlan
     from scformat.splits import SplitSpec
     from scformat.store import Store
+    from scformat.vacuuming import Vacuumed
     from scformat.validation import Report
 
     Progress = Callable[[str, int, int], None]
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 __all__ = [
     "ScformatError",
     "__version__",
+    "append",
     "convert",
     "describe",
     "export",
     "open",
+    "plan_append",
     "plan_conversion",
     "simulate",
+    "vacuum",
     "validate",
 ]
 
@@ -177,6 +181,96 @@ def plan_conversion(sources: Any, **options: Any) -> ConversionPlan:
     return plan_sources(sources, **{**DEFAULTS, **options})
 
 
+def append(
+    store: Store | str | os.PathLike[str],
+    sources: Any,
+    *,
+    counts: str | None = None,
+    gene_ids: str | None = None,
+    organism: str | int | None = None,
+    where: str | None = None,
+    order: str | None = None,
+    stratify_by: Sequence[str] | None = None,
+    splits_file: str | os.PathLike[str] | None = None,
+    ontology: bool = True,
+    on_bad: str | None = None,
+    jobs: int | None = None,
+    memory: str | int | None = None,
+    sources_table: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Store:
+    """Append sources to a store that lies in a directory.
+
+    No cell, gene, source or category that is there changes its number, and no cell its split. What is new comes
+    after it: a part with the cells, genes (unless the store's are fixed, by a list or as an intersection), categories
+    with their terms, obs columns. Splits go by the store's own rule; cells that repeat one of another split are in
+    none. Sampling tables are made anew over all cells; neighbour tables stay as they are, over the cells before.
+
+    The new root takes the old one's place at the end, in one step. Who has the store open goes on with what it was.
+
+    Parameters
+    ----------
+    store
+        An open store, or where one lies.
+    sources, counts, gene_ids, organism, where, on_bad, jobs, memory, sources_table, progress
+        As for :func:`convert`.
+    order, stratify_by
+        Of the new part; None: as the store's last part.
+    splits_file
+        Puts groups that the store does not know into splits; for stores whose splits came from a file. Without it
+        they are in none.
+    ontology
+        Match the labels of ontologies to terms.
+
+    Returns
+    -------
+    Store
+        The store with its new part, open.
+
+    Raises
+    ------
+    StorageError
+        ``store-changed``: another process changed the store meanwhile. Nothing is left behind.
+    UsageError
+        ``source-exists``: the store has a source of that name; ``cannot-add``: it does not lie in a directory.
+    InvalidDataError
+        ``group-moves``: the splits file moves a group; ``no-common-genes``: no gene of a source is in a fixed index.
+    """
+    from scformat.appending import append_sources
+    from scformat.store import Store
+
+    opened = store if isinstance(store, Store) else open(store)
+    append_sources(
+        opened,
+        sources,
+        counts=counts,
+        gene_ids=gene_ids,
+        organism=organism,
+        where=where,
+        order=order,
+        stratify_by=stratify_by,
+        splits_file=splits_file,
+        ontology=ontology,
+        on_bad=on_bad,
+        jobs=jobs,
+        memory=memory,
+        sources_table=sources_table,
+        progress=progress,
+    )
+    return open(opened.path)
+
+
+def plan_append(store: Store | str | os.PathLike[str], sources: Any, **options: Any) -> ConversionPlan:
+    """Read the sources and decide everything that :func:`append` would write, but write nothing.
+
+    Takes what :func:`append` takes.
+    """
+    from scformat.appending import plan_appending
+    from scformat.store import Store
+
+    return plan_appending(store if isinstance(store, Store) else open(store), sources, **options)
+
+
 def open(path: str | os.PathLike[str]) -> Store:
     """Open a store: a path, ``s3://``, ``gs://`` or ``http(s)://``. Reads the manifest only.
 
@@ -244,6 +338,32 @@ def validate(path: str | os.PathLike[str], *, level: int = 3, progress: Progress
     from scformat.validation import validate_store
 
     return validate_store(path, level=level, progress=progress)
+
+
+def vacuum(store: Store | str | os.PathLike[str], *, dry_run: bool = False) -> Vacuumed:
+    """Remove the files below a store that its root does not name.
+
+    They are what killed processes left, and tables, labels and gene indexes that a later root has replaced: a reader
+    that has the store open since before loses these.
+
+    Parameters
+    ----------
+    store
+        An open store in a directory, or where one lies. The root that lies there now decides, not the open one.
+    dry_run
+        Only say what would be removed.
+
+    Raises
+    ------
+    StorageError
+        ``store-busy``: another process is adding to the store.
+    UsageError
+        ``cannot-add``: it does not lie in a directory.
+    """
+    from scformat.store import Store
+    from scformat.vacuuming import vacuum_store
+
+    return vacuum_store(store if isinstance(store, Store) else open(store), dry_run=dry_run)
 
 
 def describe(store: Store) -> dict[str, Any]:

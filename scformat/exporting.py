@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.errors import InvalidDataError, StorageError, UsageError
-from scformat.store.obs import to_pandas
+from scformat.store.obs import to_pandas, with_categories
 
 if TYPE_CHECKING:
     import anndata
+    import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from scformat.manifest import SourceColumn
     from scformat.store import Store
 
 
@@ -60,8 +62,15 @@ def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> an
     own = counts.data.astype(record.dtype)
     if (own == counts.data).all():  # the sum of two columns may pass the type that each of them had
         counts.data = own
+    every = chosen if rows is None else _rows_of_source(store, number, None)
+
+    def restored(described: SourceColumn) -> pd.Series[Any]:
+        whole = store.obs_column(described.name, every)
+        values = whole if rows is None else store.obs_column(described.name, chosen)
+        return to_pandas(values, with_categories(described, whole))
+
     obs = pd.DataFrame(
-        {c.name: to_pandas(store.obs_column(c.name, chosen), c) for c in record.columns},
+        {c.name: restored(c) for c in record.columns},
         index=pd.RangeIndex(len(chosen)),
         columns=[c.name for c in record.columns],
     ).set_axis(store.barcodes(chosen).to_numpy(), axis=0)

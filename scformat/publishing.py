@@ -72,12 +72,22 @@ def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
     return decode_root(data, where=store.path)
 
 
-def check_unchanged(store: Store, directory: Path) -> None:
-    """Refuse where the root is no longer the one that `store` was opened with (``store-changed``)."""
+def read_root(directory: Path) -> Manifest:
+    """Read the manifest that is there now."""
     path = directory / MANIFEST_KEY
     with system_errors(path):
         data = path.read_bytes()
-    if decode_root(data, where=store.path).sha256 != store.manifest.sha256:
+    return decode_root(data, where=str(directory))
+
+
+def root_groups(directory: Path) -> frozenset[str]:
+    """Paths of the groups that the root names now."""
+    return frozenset(read_root(directory).groups)
+
+
+def check_unchanged(store: Store, directory: Path) -> None:
+    """Refuse where the root is no longer the one that `store` was opened with (``store-changed``)."""
+    if read_root(directory).sha256 != store.manifest.sha256:
         raise StorageError(
             "store-changed",
             "another process changed the store meanwhile",

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from scformat import __version__
 from scformat.cli import neighbours, weights
 from scformat.cli.answers import describe, draw, read
+from scformat.cli.append import append, vacuum
 from scformat.cli.bench import bench
 from scformat.cli.conformance import conformance
 from scformat.cli.convert import convert
@@ -85,6 +86,8 @@ def _build() -> typer.Typer:
     app.callback()(_root)
     commands: tuple[Callable[..., None], ...] = (
         convert,
+        append,
+        vacuum,
         info,
         head,
         validate,

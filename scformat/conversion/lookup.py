@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.columns import Column
-from scformat.conversion.merge import column_texts, merge
+from scformat.conversion.merge import codes_and_texts, merge
 from scformat.errors import UsageError, unknown_name
 from scformat.ontology.find import node_of
 
@@ -70,19 +70,17 @@ class PlanLookup:
         if any(c is not None for c in columns):
             return merge(columns, self._n_cells)
         if name in ("source", "study"):
-            codes = np.repeat(np.arange(len(self._names), dtype=np.int32), self._n_cells)
-            return Column(kind="categorical", dtype="string", values=codes, categories=tuple(self._names))
+            return self.sources()
         raise unknown_name("column", name, self.known())
+
+    def sources(self) -> Column:
+        """Return the name of each cell's source."""
+        codes = np.repeat(np.arange(len(self._names), dtype=np.int32), self._n_cells)
+        return Column(kind="categorical", dtype="string", values=codes, categories=tuple(self._names))
 
     def groups(self, name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
         """Return a column as codes and the texts they stand for."""
-        column = self.column(name)
-        if column.categories is not None:
-            return column.codes, column.categories
-        texts = column_texts(column)
-        categories = tuple(sorted({t for t in texts if t is not None}))
-        place = {text: i for i, text in enumerate(categories)}
-        return np.array([-1 if t is None else place[t] for t in texts], np.int32), categories
+        return codes_and_texts(self.column(name))
 
     def under(self, name: str, term: str) -> Set[int]:
         """Categories of a label at or below a term of its ontology."""

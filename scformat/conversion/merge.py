@@ -35,8 +35,12 @@ def merge(columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:
         Text and categorical give categorical, integers and floats float, other mixtures text. A source without
         the column gives missing values.
     """
+    return merge_as(merged_kind([c for c in columns if c is not None]), columns, n_cells)
+
+
+def merge_as(kind: Kind, columns: Sequence[Column | None], n_cells: Sequence[int]) -> Column:
+    """Join columns as :func:`merge` does, to a column of a kind that holds all of them."""
     there = [c for c in columns if c is not None]
-    kind = merged_kind(there)
     if kind == "categorical":
         return _categorical(columns, n_cells)
     if kind == "string":
@@ -90,6 +94,16 @@ def column_texts(column: Column) -> list[str | None]:
     return [None if gone else text for text, gone in zip(texts, lost.tolist(), strict=True)]
 
 
+def codes_and_texts(column: Column) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Return a column of any kind as codes, -1 missing, and the texts they stand for."""
+    if column.categories is not None:
+        return column.codes, column.categories
+    texts = column_texts(column)
+    categories = tuple(sorted({t for t in texts if t is not None}))
+    place = {text: i for i, text in enumerate(categories)}
+    return np.array([-1 if t is None else place[t] for t in texts], np.int32), categories
+
+
 def _common_integer(columns: Sequence[Column]) -> bool:
     """Whether one type holds all of some integer columns."""
     arrays = [_array(c) for c in columns]
@@ -112,7 +126,7 @@ def _number_type(columns: Sequence[Column], kind: Kind) -> np.dtype[Any]:
     if kind == "boolean":
         return np.dtype(np.bool_)
     types = {c.dtype for c in columns}
-    if len(types) == 1:
+    if len(types) == 1 and {c.kind for c in columns} == {kind}:
         return np.dtype(types.pop())
     if kind == "float":
         return np.dtype(np.float64)

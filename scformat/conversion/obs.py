@@ -52,11 +52,13 @@ def same_as_label(column: Column, categories: Sequence[str], codes: NDArray[np.i
 def source_column(name: str, column: Column, merged: Column) -> SourceColumn:
     """Describe a column as its source has it.
 
-    Categories are left out where they are those of the merged column, in its order.
+    Categories are left out where they are those of the merged column, in its order, and the source's cells hold each.
     """
     categories = None
-    if column.categories is not None and column.categories != merged.categories:
-        categories = list(column.categories)
+    if column.categories is not None:
+        held = len(np.unique(column.codes[column.codes >= 0])) == len(column.categories)
+        if not held or column.categories != merged.categories:
+            categories = list(column.categories)
     return SourceColumn(
         name=name,
         kind=column.kind,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from scformat.manifest import Finding
 from scformat.splits import assign_cells, assign_content, cells_per_split, read_split_file, resolve_duplicates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -89,6 +90,104 @@ class Plan:
         return len(self.cells.row)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Kept:
+    """The n cells of some sources that are kept, in the order of the sources.
+
+    Attributes
+    ----------
+    surveyed
+        The sources.
+    rows : int64 arrays, one a source
+        Rows of the source, ascending.
+    obs, barcodes
+        Of each source, of these rows.
+    figures : int64 arrays, shape (n,)
+        ``total``, ``n_genes``, ``content`` and ``needed`` of :class:`scformat.conversion.scan.Scan`.
+    labels
+        Planned over these cells.
+    """
+
+    surveyed: tuple[Surveyed, ...]
+    rows: tuple[NDArray[np.int64], ...]
+    obs: tuple[Mapping[str, Column], ...]
+    barcodes: tuple[Strings, ...]
+    figures: Mapping[str, NDArray[np.int64]]
+    labels: LabelPlan
+
+    @property
+    def n_cells(self) -> list[int]:
+        """Cells of each source."""
+        return [len(rows) for rows in self.rows]
+
+    @cached_property
+    def source(self) -> NDArray[np.int32]:
+        """Source of each cell, shape (n,)."""
+        return np.repeat(np.arange(len(self.rows), dtype=np.int32), self.n_cells)
+
+    @cached_property
+    def row(self) -> NDArray[np.int64]:
+        """Row of each cell in its source, shape (n,)."""
+        return np.concatenate(self.rows)
+
+    @cached_property
+    def lookup(self) -> PlanLookup:
+        """The cells' columns by name."""
+        return PlanLookup(
+            names=[s.source.name for s in self.surveyed],
+            n_cells=self.n_cells,
+            obs=self.obs,
+            figures={"total_counts": self.figures["total"], "n_genes": self.figures["n_genes"]},
+            labels=self.labels,
+        )
+
+    @cached_property
+    def rank(self) -> NDArray[np.int64]:
+        """Which of several copies of a cell comes first: the primary ones, then the earlier; shape (n,)."""
+        n = len(self.row)
+        lookup = self.lookup
+        primary = np.ones(n, np.bool_)
+        if "is_primary_data" in lookup.known():
+            codes, texts = lookup.groups("is_primary_data")
+            primary = ~np.isin(codes, [i for i, text in enumerate(texts) if text.lower() == "false"])
+        return np.arange(n, dtype=np.int64) + np.where(primary, 0, n)
+
+
+def keep_cells(
+    surveyed: Sequence[Surveyed], options: Options, plan: Callable[[Sequence[SourceObs]], LabelPlan]
+) -> Kept:
+    """Read what the sources say of their cells, and leave out those that are not wanted."""
+    rows = [np.arange(s.source.n_cells, dtype=np.int64) for s in surveyed]
+    obs = tuple(s.source.obs() for s in surveyed)
+    kept = Kept(
+        surveyed=tuple(surveyed),
+        rows=tuple(rows),
+        obs=obs,
+        barcodes=tuple(s.source.barcodes() for s in surveyed),
+        figures={
+            name: np.concatenate([getattr(s.scan, name) for s in surveyed])
+            for name in ("total", "n_genes", "content", "needed")
+        },
+        labels=plan(_label_sources(surveyed, obs, [len(r) for r in rows])),
+    )
+    if options.where is None:
+        return kept
+    keep = options.where.evaluate(kept.lookup)
+    if not keep.any():
+        raise InvalidDataError("no-cells", "no cell is selected", found=f"{len(keep):,} cells, where {options.where}")
+    cuts = np.cumsum(kept.n_cells)[:-1]
+    rows = [np.flatnonzero(k).astype(np.int64) for k in np.split(keep, cuts)]
+    obs = tuple({n: c.take(r) for n, c in columns.items()} for columns, r in zip(kept.obs, rows, strict=True))
+    return Kept(
+        surveyed=kept.surveyed,
+        rows=tuple(rows),
+        obs=obs,
+        barcodes=tuple(b.take(r) for b, r in zip(kept.barcodes, rows, strict=True)),
+        figures={name: values[keep] for name, values in kept.figures.items()},
+        labels=plan(_label_sources(surveyed, obs, [len(r) for r in rows])),
+    )
+
+
 def make_plan(
     surveyed: Sequence[Surveyed],
     skipped: Sequence[Skipped],
@@ -98,41 +197,17 @@ def make_plan(
 ) -> Plan:
     """Decide everything: genes, cells, labels, splits, order."""
     index = _gene_index(surveyed, options, references)
-    obs = [s.source.obs() for s in surveyed]
-    barcodes = [s.source.barcodes() for s in surveyed]
-    rows = [np.arange(s.source.n_cells, dtype=np.int64) for s in surveyed]
-    figures = {
-        name: np.concatenate([getattr(s.scan, name) for s in surveyed])
-        for name in ("total", "n_genes", "content", "needed")
-    }
-    labels = _labels(surveyed, obs, [len(r) for r in rows], options)
-    if options.where is not None:
-        lookup = _lookup(surveyed, obs, [len(r) for r in rows], figures, labels)
-        keep = options.where.evaluate(lookup)
-        if not keep.any():
-            raise InvalidDataError(
-                "no-cells", "no cell is selected", found=f"{len(keep):,} cells, where {options.where}"
-            )
-        cuts = np.cumsum([len(r) for r in rows])[:-1]
-        rows = [np.flatnonzero(k).astype(np.int64) for k in np.split(keep, cuts)]
-        figures = {name: values[keep] for name, values in figures.items()}
-        obs = [{n: c.take(r) for n, c in columns.items()} for columns, r in zip(obs, rows, strict=True)]
-        barcodes = [b.take(r) for b, r in zip(barcodes, rows, strict=True)]
-        labels = _labels(surveyed, obs, [len(r) for r in rows], options)
-    n_cells = [len(r) for r in rows]
-    lookup = _lookup(surveyed, obs, n_cells, figures, labels)
-    source = np.repeat(np.arange(len(rows), dtype=np.int32), n_cells)
-    row = np.concatenate(rows)
-    primary = _primary(lookup, len(row))
+    kept = keep_cells(surveyed, options, lambda sources: _labels(sources, options))
+    labels, figures = kept.labels, kept.figures
     copies = find_copies(figures["content"], figures["total"], figures["n_genes"])
-    splits = _splits(surveyed, barcodes, figures, lookup, primary, options)
+    splits = _splits(kept, options)
     plan = CellPlan(
-        source=source,
-        row=row,
+        source=kept.source,
+        row=kept.row,
         needed=figures["needed"] + max_gap_entries(len(index.genes)),
-        order=_order(surveyed, source, row, labels, splits, options),
+        order=order_of(kept, None if splits is None else splits.codes, options),
     )
-    merged, columns = _obs(obs, n_cells, labels)
+    merged, columns = _obs(kept.obs, kept.n_cells, labels)
     return Plan(
         options=options,
         surveyed=tuple(surveyed),
@@ -142,15 +217,15 @@ def make_plan(
         total=figures["total"],
         n_genes=figures["n_genes"],
         content=figures["content"],
-        barcodes=tuple(barcodes),
+        barcodes=kept.barcodes,
         columns=columns,
         obs=merged,
         labels=labels,
         splits=splits,
         findings=(
-            *_gene_findings(surveyed, index),
-            *_label_findings(labels),
-            *_copy_findings(copies, source, surveyed),
+            *gene_findings(surveyed, index),
+            *label_findings(labels),
+            *copy_findings(kept.source[copies], surveyed),
         ),
     )
 
@@ -172,10 +247,10 @@ def _gene_index(surveyed: Sequence[Surveyed], options: Options, references: Mapp
     return unify([s.genes for s in surveyed], mode=mode, detection=[s.scan.detection for s in surveyed])
 
 
-def _labels(
-    surveyed: Sequence[Surveyed], obs: Sequence[Mapping[str, Column]], n_cells: Sequence[int], options: Options
-) -> LabelPlan:
-    sources = [
+def _label_sources(
+    surveyed: Sequence[Surveyed], obs: Sequence[Mapping[str, Column]], n_cells: Sequence[int]
+) -> list[SourceObs]:
+    return [
         SourceObs(
             name=s.source.name,
             n_cells=n,
@@ -184,48 +259,21 @@ def _labels(
         )
         for s, columns, n in zip(surveyed, obs, n_cells, strict=True)
     ]
+
+
+def _labels(sources: Sequence[SourceObs], options: Options) -> LabelPlan:
     return plan_labels(sources, explicit=options.labels, ontology=options.ontology)
 
 
-def _lookup(
-    surveyed: Sequence[Surveyed],
-    obs: Sequence[Mapping[str, Column]],
-    n_cells: Sequence[int],
-    figures: Mapping[str, NDArray[np.int64]],
-    labels: LabelPlan,
-) -> PlanLookup:
-    return PlanLookup(
-        names=[s.source.name for s in surveyed],
-        n_cells=n_cells,
-        obs=obs,
-        figures={"total_counts": figures["total"], "n_genes": figures["n_genes"]},
-        labels=labels,
-    )
-
-
-def _primary(lookup: PlanLookup, n_cells: int) -> NDArray[np.bool_]:
-    """Whether a cell is the primary copy of its data; True where no source says."""
-    if "is_primary_data" not in lookup.known():
-        return np.ones(n_cells, np.bool_)
-    codes, texts = lookup.groups("is_primary_data")
-    return ~np.isin(codes, [i for i, text in enumerate(texts) if text.lower() == "false"])
-
-
-def _splits(
-    surveyed: Sequence[Surveyed],
-    barcodes: Sequence[Strings],
-    figures: Mapping[str, NDArray[np.int64]],
-    lookup: PlanLookup,
-    primary: NDArray[np.bool_],
-    options: Options,
-) -> SplitPlan | None:
+def _splits(kept: Kept, options: Options) -> SplitPlan | None:
+    figures, lookup = kept.figures, kept.lookup
     shares: tuple[float, ...] | None = None
     if options.splits_file is not None:
         given = read_split_file(options.splits_file)
         names, by = given.names, given.columns
         if given.by_cell:
             codes = np.concatenate(
-                given.assign_barcodes([(s.source.name, b) for s, b in zip(surveyed, barcodes, strict=True)])
+                given.assign_barcodes([(s.source.name, b) for s, b in zip(kept.surveyed, kept.barcodes, strict=True)])
             )
         else:
             codes = given.assign_cells(*_groups(lookup, by))
@@ -237,9 +285,7 @@ def _splits(
             codes = assign_content(options.splits, figures["content"], options.seed)
     else:
         return None
-    n = len(codes)
-    rank = np.arange(n, dtype=np.int64) + np.where(primary, 0, n)
-    codes, left_out = resolve_duplicates(codes, figures["content"], figures["total"], figures["n_genes"], rank)
+    codes, left_out = resolve_duplicates(codes, figures["content"], figures["total"], figures["n_genes"], kept.rank)
     counts = cells_per_split(names, codes)
     return SplitPlan(
         names=tuple(names),
@@ -260,14 +306,9 @@ def _groups(lookup: PlanLookup, names: Sequence[str]) -> tuple[list[NDArray[np.i
     return [codes for codes, _ in pairs], [texts for _, texts in pairs]
 
 
-def _order(
-    surveyed: Sequence[Surveyed],
-    source: NDArray[np.int32],
-    row: NDArray[np.int64],
-    labels: LabelPlan,
-    splits: SplitPlan | None,
-    options: Options,
-) -> NDArray[np.int64] | None:
+def order_of(kept: Kept, splits: NDArray[np.int32] | None, options: Options) -> NDArray[np.int64] | None:
+    """Return which cell lies at each place; None where they come as in their sources."""
+    labels = kept.labels
     if options.order == "source":
         return None
     by = []
@@ -277,8 +318,8 @@ def _order(
                 raise unknown_name("label", name, labels.names, where="stratify_by")
             by.append(np.concatenate(labels[name].codes))
         if splits is not None:
-            by.append(splits.codes)
-    keys = order_keys(row, source, [s.digest for s in surveyed], options.seed)
+            by.append(splits)
+    keys = order_keys(kept.row, kept.source, [s.digest for s in kept.surveyed], options.seed)
     return shuffled(keys, by)
 
 
@@ -317,7 +358,8 @@ def _obs(
     return tuple(plans), own_order
 
 
-def _gene_findings(surveyed: Sequence[Surveyed], index: GeneIndex) -> list[Finding]:
+def gene_findings(surveyed: Sequence[Surveyed], index: GeneIndex) -> list[Finding]:
+    """Say what became of the columns of the sources."""
     findings = []
     for s, left_out in zip(surveyed, index.left_out, strict=True):
         name = s.source.name
@@ -341,16 +383,18 @@ def _gene_findings(surveyed: Sequence[Surveyed], index: GeneIndex) -> list[Findi
     return findings
 
 
-def _label_findings(labels: LabelPlan) -> list[Finding]:
+def label_findings(labels: LabelPlan) -> list[Finding]:
+    """Say what became of the labels of the sources."""
     skipped = [Finding(what="not-a-label", value=name, note=why) for name, why in labels.skipped.items()]
     return skipped + [
-        Finding(source=f.source, what=f"{f.label}: {f.status}", value=f.value, cells=f.cells, note=f.note)
+        Finding(source=f.source or None, what=f"{f.label}: {f.status}", value=f.value, cells=f.cells, note=f.note)
         for f in labels.findings
     ]
 
 
-def _copy_findings(copies: NDArray[np.int64], source: NDArray[np.int32], surveyed: Sequence[Surveyed]) -> list[Finding]:
-    counts = np.bincount(source[copies], minlength=len(surveyed))
+def copy_findings(copies: NDArray[np.int32], surveyed: Sequence[Surveyed]) -> list[Finding]:
+    """Count the cells that repeat earlier ones; `copies` has the source of each."""
+    counts = np.bincount(copies, minlength=len(surveyed))
     return [
         Finding(source=s.source.name, what="duplicate-cells", cells=n, note="the same counts as an earlier cell")
         for s, n in zip(surveyed, counts.tolist(), strict=True)

@@ -65,7 +65,7 @@ def plan_labels(sources: Sequence[SourceObs], *, explicit: Sequence[str] | None,
     evidence = {name: found for name, found in evidence.items() if any(found)}
 
     skipped: dict[str, str] = {}
-    library, notes = _library(evidence) if ontology else (None, ())
+    library, notes = open_library(evidence) if ontology else (None, ())
     labels: dict[str, Label] = {}
     for name, found in evidence.items():
         label = unify(bases[name], sources, found, library=library)
@@ -79,7 +79,7 @@ def plan_labels(sources: Sequence[SourceObs], *, explicit: Sequence[str] | None,
     for name in _plain_names(sources, evidence) if explicit is None else explicit:
         if name in labels or (name in evidence and name in skipped):
             continue
-        plain = _plain_label(name, sources, coder)
+        plain = plain_label(name, sources, coder)
         if plain is None:
             skipped[name] = "no cell has a value"
         elif explicit is None and _like_identifier(plain):
@@ -116,7 +116,7 @@ def _check_explicit(explicit: Sequence[str], sources: Sequence[SourceObs]) -> No
             raise UsageError("duplicate-label", f"the label {name!r} is given twice")
 
 
-def _library(evidence: Mapping[str, Sequence[Evidence]]) -> tuple[Library | None, tuple[str, ...]]:
+def open_library(evidence: Mapping[str, Sequence[Evidence]]) -> tuple[Library | None, tuple[str, ...]]:
     """Open the ontologies; none where they are not installed and only names are there, which need no ontology."""
     if not evidence:
         return None, ()
@@ -146,7 +146,7 @@ def _plain_names(sources: Sequence[SourceObs], evidence: Mapping[str, Sequence[E
     return sorted(names, key=str.encode)
 
 
-def _plain_label(name: str, sources: Sequence[SourceObs], coder: Coder) -> Label | None:
+def plain_label(name: str, sources: Sequence[SourceObs], coder: Coder) -> Label | None:
     """Merge the columns of one name by their texts; None where no cell has a value."""
     kinds = [source.obs[name].kind if name in source.obs else None for source in sources]
     given = [source.constants.get(name, "") for source in sources]

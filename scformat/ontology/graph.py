@@ -104,7 +104,7 @@ def build_graph(
         names[term_id] = term.name
         releases[home.prefix] = home.release
         todo.extend(parents[term_id])
-    graph = _assemble(parents, names, dict(sorted(releases.items())))
+    graph = assemble(parents, names, dict(sorted(releases.items())))
     return graph if slim is None else restrict(graph, {*slim, *present})
 
 
@@ -128,7 +128,28 @@ def restrict(graph: TermGraph, keep: Collection[str]) -> TermGraph:
         for node in range(len(graph))
         if graph.ids[node] in kept
     }
-    return _assemble(parents, dict(zip(graph.ids, graph.names, strict=True)), graph.releases)
+    return assemble(parents, dict(zip(graph.ids, graph.names, strict=True)), graph.releases)
+
+
+def unite(graph: TermGraph, more: TermGraph) -> TermGraph:
+    """Put two graphs together; of a term that both have, the first says its name and what is above it.
+
+    Where their vocabularies are of different releases, both are named.
+    """
+    parents: dict[str, tuple[str, ...]] = {}
+    names: dict[str, str] = {}
+    for one in (more, graph):
+        names |= dict(zip(one.ids, one.names, strict=True))
+        above: dict[str, list[str]] = {term_id: [] for term_id in one.ids}
+        for child, parent in one.edges.tolist():
+            above[one.ids[child]].append(one.ids[parent])
+        parents |= {term_id: tuple(sorted(ups)) for term_id, ups in above.items()}
+    releases = dict(graph.releases)
+    for prefix, release in more.releases.items():
+        known = releases.setdefault(prefix, release).split(", ")
+        if release not in known:
+            releases[prefix] = ", ".join([*known, release])
+    return assemble(parents, names, dict(sorted(releases.items())))
 
 
 def descendant_counts(graph: TermGraph, counts_per_node: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -151,7 +172,14 @@ def descendant_counts(graph: TermGraph, counts_per_node: NDArray[np.integer]) ->
     return total
 
 
-def _assemble(parents: dict[str, tuple[str, ...]], names: dict[str, str], releases: dict[str, str]) -> TermGraph:
+def assemble(parents: dict[str, tuple[str, ...]], names: dict[str, str], releases: dict[str, str]) -> TermGraph:
+    """Make a graph of the parents of each term, all of which are there.
+
+    Raises
+    ------
+    InvalidDataError
+        ``ontology-cycle``.
+    """
     ids = tuple(sorted(parents))
     nodes = {term_id: node for node, term_id in enumerate(ids)}
     ups = [[nodes[parent] for parent in parents[term_id]] for term_id in ids]

@@ -93,6 +93,21 @@ def agreed(columns: Sequence[SourceColumn]) -> SourceColumn | None:
     return first if all(c == first for c in columns) else None
 
 
+def with_categories(described: SourceColumn, whole: Column) -> SourceColumn:
+    """Say a source's categories where its record leaves them out: those of its cells, in the store's order.
+
+    `whole` is the store's column over all cells of the source. Where it is text, they are in the order of their bytes.
+    """
+    if described.kind != "categorical" or described.categories is not None:
+        return described
+    if whole.categories is not None:
+        held = np.unique(whole.codes[whole.codes >= 0]).tolist()
+        return described.model_copy(update={"categories": [whole.categories[code] for code in held]})
+    there = whole.values if isinstance(whole.values, Strings) else ()
+    texts = {text for text, lost in zip(there, mask_of(whole).tolist(), strict=True) if not lost}
+    return described.model_copy(update={"categories": sorted(texts, key=str.encode)})
+
+
 def parse_category(text: str, dtype: str) -> Any:
     """Read a category back in the type it had."""
     if dtype == "string":

@@ -1,0 +1,86 @@
+"""Removing what no root names: files of killed processes, and what a later root has replaced."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scformat.blobs import system_errors
+from scformat.errors import StorageError
+from scformat.manifest import Array, as_json
+from scformat.publishing import alone, read_root, store_directory
+from scformat.storage import MANIFEST_KEY, array_spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scformat.manifest import Manifest
+    from scformat.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vacuumed:
+    """What was removed, or would be.
+
+    Attributes
+    ----------
+    keys
+        The files, relative to the store, sorted.
+    bytes
+        Their size.
+    """
+
+    keys: tuple[str, ...]
+    bytes: int
+
+
+def named_keys(manifest: Manifest) -> set[str]:
+    """Every file of a store: its root, the groups and the arrays that the root names."""
+    keys = {MANIFEST_KEY, *(f"{group}/{MANIFEST_KEY}" for group in manifest.groups)}
+
+    def walk(value: object) -> None:
+        if isinstance(value, dict):
+            if "sha256" in value and "chunk" in value:
+                spec = array_spec(Array.model_validate(value))
+                keys.add(f"{spec.path}/{MANIFEST_KEY}")
+                keys.update(key for _, key in spec.files())
+            else:
+                for member in value.values():
+                    walk(member)
+        elif isinstance(value, list):
+            for member in value:
+                walk(member)
+
+    walk(as_json(manifest))
+    return keys
+
+
+def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
+    """Remove the files below a store that its root does not name; see :func:`scformat.vacuum`."""
+    directory = store_directory(store, "vacuums")
+    with alone(directory) as free:
+        if not free:
+            raise StorageError(
+                "store-busy",
+                "another process is adding to the store",
+                where=store.path,
+                hint="wait until it has finished",
+            )
+        named = named_keys(read_root(directory))
+        with system_errors(directory):
+            found = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
+            extra = [(p, p.lstat().st_size) for p in found if p.relative_to(directory).as_posix() not in named]
+            if not dry_run:
+                for path, _ in extra:
+                    path.unlink()
+                _remove_empty(directory)
+    keys = tuple(path.relative_to(directory).as_posix() for path, _ in extra)
+    return Vacuumed(keys=keys, bytes=sum(size for _, size in extra))
+
+
+def _remove_empty(directory: Path) -> None:
+    below = [p for p in directory.rglob("*") if p.is_dir() and not p.is_symlink()]
+    for path in sorted(below, key=lambda p: len(p.parts), reverse=True):
+        with contextlib.suppress(OSError):  # not empty
+            path.rmdir()

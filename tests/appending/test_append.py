@@ -1,0 +1,242 @@
+"""Appending: every cell equal to its source, no donor moves, tables as of a fresh conversion, one writer wins."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from samples import counts_matrix, files_of, gene_ids, rich_obs, sample
+
+import scformat
+from scformat.errors import InvalidDataError, ScformatError, StorageError, UsageError
+from scformat.exporting import source_anndata
+from scformat.publishing import adding
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+OPTIONS: dict[str, Any] = {
+    "splits": "train=0.6,test=0.4",
+    "split_by": ["donor_id"],
+    "weights": ["ct=cell_type:balanced@train", "two=cell_type:scaled(10),donor_id:balanced"],
+    "ontology": False,
+    "jobs": 1,
+}
+TYPES = ["T cell", "B cell", "monocyte"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Four sources: overlapping genes, new categories, columns that change their kind, come and go."""
+    place = tmp_path_factory.mktemp("sources")
+    changes: list[dict[str, Any]] = [
+        {},
+        {},
+        {"note": np.arange(50), "depth": np.linspace(0, 1, 50), "kind": pd.Categorical(["A", "b"] * 25)},
+        {"lane": pd.Categorical(["x", "y"] * 25), "added": np.arange(50) * 1.5, "cell_type": None},
+    ]
+    made = []
+    for k, change in enumerate(changes):
+        n = 50
+        obs = rich_obs(n, seed=k)
+        obs["donor_id"] = pd.Categorical([f"donor {(i * 7 + k) % 9}" for i in range(n)])
+        obs["cell_type"] = pd.Categorical([[*TYPES, f"odd {9 - k}"][(i + k) % 4] for i in range(n)])
+        for name, values in change.items():
+            obs[name] = values
+        obs = obs.drop(columns=[name for name, values in change.items() if values is None])
+        data = sample(counts_matrix(n, 30, seed=k), genes=gene_ids(30, first=1 + 12 * (k % 3)), prefix=f"s{k}")
+        obs.index = data.obs_names
+        data.obs = obs
+        path = place / f"source_{k}.h5ad"
+        data.write_h5ad(path)
+        made.append(path)
+    return made
+
+
+def grown(place: Path, files: Sequence[Path], **options: Any) -> list[scformat.store.Store]:  # type: ignore[name-defined]
+    stores = [scformat.convert(files[:2], place, **{**OPTIONS, **options})]
+    for path in files[2:]:
+        stores.append(scformat.append(stores[-1], [path], ontology=False, jobs=1))
+    return stores
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, files: list[Path]) -> list[Any]:
+    return grown(tmp_path_factory.mktemp("grown") / "s.cells", files)
+
+
+def test_every_source_comes_back_as_it_was(stores: list[Any], files: list[Path]) -> None:
+    for path in files:
+        original, restored = anndata.read_h5ad(path), source_anndata(stores[-1], path.stem)
+        assert (original.X != restored.X).nnz == 0
+        assert list(original.var_names) == list(restored.var_names)
+        pd.testing.assert_frame_equal(original.obs, restored.obs)
+
+
+def test_the_store_is_valid_and_numbers_stay(stores: list[Any]) -> None:
+    first, last = stores[0], stores[-1]
+    assert scformat.validate(last.path, level=4).ok
+    assert last.manifest.required_features == ["parts"]
+    assert list(last.genes.index[: first.n_genes]) == list(first.genes.index)
+    assert last.n_genes > first.n_genes
+    for name, label in first.labels.items():
+        assert last.labels[name].categories[: len(label.categories)] == label.categories
+        rows = np.arange(first.n_cells)
+        assert (last.labels[name].codes(rows) == label.codes(rows)).all()
+    assert last.labels["cell_type"].categories[-1] == "odd 7"
+    assert (last.labels["cell_type"].codes(np.arange(150, 200)) == -1).all()
+
+
+def test_a_reader_of_the_old_root_goes_on(stores: list[Any], files: list[Path]) -> None:
+    first = pickle.loads(pickle.dumps(stores[0]))
+    assert first.n_cells == 100
+    assert (
+        first.read([99, 0]).csr(np.int64).toarray() == stores[-1].read([99, 0]).dense(np.int64)[:, : first.n_genes]
+    ).all()
+    assert len(first.obs()) == 100
+    assert first.tables["ct"].n_cells < stores[-1].tables["ct"].n_cells
+
+
+def test_splits_and_tables_are_those_of_a_fresh_conversion(
+    stores: list[Any], files: list[Path], tmp_path: Path
+) -> None:
+    last = stores[-1]
+    fresh = scformat.convert(files, tmp_path / "fresh.cells", **OPTIONS)
+    assert last.obs(["split"])["split"].astype(str).tolist() == fresh.obs(["split"])["split"].astype(str).tolist()
+    groups = last.obs(["donor_id", "split"]).groupby("donor_id", observed=True)["split"].nunique()
+    assert (groups == 1).all()
+    assert last.manifest.splits is not None and fresh.manifest.splits is not None
+    assert last.manifest.splits.counts == fresh.manifest.splits.counts
+    for name in fresh.tables:
+        mine, theirs = (
+            s.tables[name].strata.astype({k.name: str for k in s.tables[name].info.keys}) for s in (last, fresh)
+        )
+        keys = [k.name for k in fresh.tables[name].info.keys]
+        for frame in (mine, theirs):
+            frame.set_index(keys, inplace=True)
+            frame.sort_index(inplace=True)
+        pd.testing.assert_frame_equal(mine[["cells", "probability"]], theirs[["cells", "probability"]], atol=1e-8)
+
+
+def test_a_repeated_cell_is_in_no_second_split(tmp_path: Path) -> None:
+    values = counts_matrix(40, 20, seed=5, mean=3.0)
+    donors = pd.Categorical(["a", "b", "c", "d"] * 10)
+    first = sample(values, obs={"donor_id": donors})
+    again = sample(values, obs={"donor_id": donors.rename_categories(["e", "f", "g", "h"])}, prefix="again")
+    first.write_h5ad(tmp_path / "first.h5ad")
+    again.write_h5ad(tmp_path / "again.h5ad")
+    store = scformat.convert([tmp_path / "first.h5ad"], tmp_path / "s.cells", **{**OPTIONS, "weights": None})
+    more = scformat.append(store, [tmp_path / "again.h5ad"])
+    before, after = more.field("split", np.arange(40)), more.field("split", np.arange(40, 80))
+    assert (before == store.field("split", np.arange(40))).all()
+    differs = (after != before) & (values.sum(axis=1) > 0)
+    assert differs.any() and (after[differs] == -1).all()
+    assert any(f.what == "duplicate-cells" and f.source == "again" for f in more.manifest.findings)
+    assert scformat.validate(more.path, level=4).ok
+
+
+def test_splits_of_a_file_go_on(files: list[Path], tmp_path: Path) -> None:
+    table = tmp_path / "splits.tsv"
+    table.write_text("donor_id\tsplit\n" + "".join(f"donor {i}\t{'train' if i < 4 else 'test'}\n" for i in range(8)))
+    options = {**OPTIONS, "splits": None, "split_by": None, "weights": None, "splits_file": table}
+    store = scformat.convert(files[:1], tmp_path / "s.cells", **options)
+    more = scformat.append(store, files[1:2], ontology=False)
+    by_donor = more.obs(["donor_id", "split"]).groupby("donor_id", observed=True)["split"]
+    assert by_donor.nunique().drop("donor 8").eq(1).all()
+    assert by_donor.count()["donor 8"] == 0
+    table.write_text("donor_id\tsplit\ndonor 8\ttest\ndonor 0\ttest\n")
+    with pytest.raises(InvalidDataError) as moved:
+        scformat.append(more, files[2:3], ontology=False, splits_file=table)
+    assert moved.value.code == "group-moves"
+    table.write_text("donor_id\tsplit\ndonor 8\ttest\n")
+    last = scformat.append(more, files[2:3], ontology=False, splits_file=table)
+    new = last.obs(["donor_id", "split"]).iloc[100:]
+    assert (new.loc[new["donor_id"] == "donor 8", "split"] == "test").all()
+
+
+def test_fixed_genes_do_not_grow(files: list[Path], tmp_path: Path) -> None:
+    store = scformat.convert(files[:2], tmp_path / "s.cells", genes="intersection", ontology=False)
+    more = scformat.append(store, files[2:3], ontology=False)
+    assert more.n_genes == store.n_genes
+    assert any(f.what == "genes-left-out" and f.source == "source_2" for f in more.manifest.findings)
+    assert scformat.validate(more.path, level=4).ok
+
+
+def test_of_two_appends_one_wins_and_the_other_leaves_nothing(files: list[Path], tmp_path: Path) -> None:
+    scformat.convert(files[:1], tmp_path / "s.cells", **OPTIONS)
+    one, other = scformat.open(tmp_path / "s.cells"), scformat.open(tmp_path / "s.cells")
+    won = scformat.append(one, files[1:2], ontology=False)
+    before = files_of(tmp_path / "s.cells")
+    with pytest.raises(StorageError) as lost:
+        scformat.append(other, files[1:2], ontology=False)
+    assert lost.value.code == "store-changed"
+    assert files_of(tmp_path / "s.cells") == before
+    with pytest.raises(UsageError) as known:
+        scformat.append(won, files[1:2])
+    assert known.value.code == "source-exists"
+    assert scformat.validate(won.path, level=4).ok
+
+
+def test_an_append_that_lost_late_leaves_nothing(files: list[Path], tmp_path: Path) -> None:
+    """The root is replaced while the part is written, by another append of the same source."""
+    scformat.convert(files[:1], tmp_path / "s.cells", **OPTIONS)
+    late = scformat.open(tmp_path / "s.cells")
+    seen: dict[str, str] = {}
+
+    def meanwhile(stage: str, done: int, total: int) -> None:
+        if stage == "collecting rows" and not seen:
+            scformat.append(tmp_path / "s.cells", files[1:2], ontology=False)
+            seen.update(files_of(tmp_path / "s.cells"))
+
+    with pytest.raises(StorageError) as lost:
+        scformat.append(late, files[1:2], ontology=False, progress=meanwhile)
+    assert lost.value.code == "store-changed"
+    left = files_of(tmp_path / "s.cells")
+    named = {k: v for k, v in seen.items() if k in left}
+    assert left == named and scformat.validate(tmp_path / "s.cells", level=4).ok
+
+
+def test_vacuum_leaves_what_the_root_names(files: list[Path], tmp_path: Path) -> None:
+    store = scformat.convert(files[:1], tmp_path / "s.cells", **OPTIONS)
+    code = (
+        "import os, sys, scformat\n"
+        "def die(stage, done, total):\n"
+        "    if stage == 'collecting rows':\n"
+        "        os.kill(os.getpid(), 9)\n"
+        "scformat.append(sys.argv[1], [sys.argv[2]], ontology=False, progress=die)\n"
+    )
+    whole = files_of(tmp_path / "s.cells")
+    killed = subprocess.run([sys.executable, "-c", code, store.path, str(files[1])], check=False)
+    assert killed.returncode == -9
+    assert files_of(tmp_path / "s.cells") != whole
+    listed = scformat.vacuum(store, dry_run=True)
+    assert set(listed.keys) == files_of(tmp_path / "s.cells").keys() - whole.keys()
+    with adding(tmp_path / "s.cells"), pytest.raises(StorageError) as busy:
+        scformat.vacuum(store)
+    assert busy.value.code == "store-busy"
+    assert scformat.vacuum(store) == listed
+    assert files_of(tmp_path / "s.cells") == whole
+    assert not os.path.exists(tmp_path / "s.cells/parts/2")  # noqa: PTH110
+    more = scformat.append(store, files[1:2], ontology=False)
+    assert scformat.vacuum(more).keys  # the genes, labels and tables of the old root
+    assert scformat.validate(more.path, level=4).ok
+    assert not scformat.vacuum(more).keys
+    with pytest.raises(ScformatError):
+        store.tables["ct"].draw(0, 0, 10)
+
+
+def test_the_same_append_gives_the_same_bytes(files: list[Path], tmp_path: Path) -> None:
+    made = []
+    for name, jobs in (("a", 1), ("b", 2)):
+        scformat.convert(files[:1], tmp_path / f"{name}.cells", **OPTIONS)
+        scformat.append(tmp_path / f"{name}.cells", files[1:3], ontology=False, jobs=jobs)
+        made.append(files_of(tmp_path / f"{name}.cells"))
+    assert made[0] == made[1]
