@@ -142,4 +142,9 @@ def describe_append(plan: AppendPlan, existing: Existing) -> ConversionPlan:
         "obs_new": [c.name for c in plan.columns if c.name not in known],
         "tables": [table.name for table in existing.manifest.tables],
     }
-    return ConversionPlan(document={**described.document, "genes": existing.manifest.genes.mode, "append": new})
+    labels = [
+        {**shown, "missing": sum(int((codes < 0).sum()) for codes in label.codes)}
+        for shown, label in zip(described.document["labels"], plan.part.labels.labels, strict=True)
+    ]
+    own = {"genes": existing.manifest.genes.mode, "labels": labels, "append": new}
+    return ConversionPlan(document={**described.document, **own})

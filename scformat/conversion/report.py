@@ -96,6 +96,13 @@ class ConversionPlan:
             f"{d['n_cells']:,} cells x {d['n_genes']:,} genes ({d['genes']}), order {d['order']}, "
             f"about {d['bytes_estimated'] / 1e6:,.1f} MB"
         ]
+        if "append" in d:
+            new = d["append"]
+            categories = ", ".join(f"{name} {len(some):,}" for name, some in new["categories_new"].items() if some)
+            lines.append(
+                f"appended to {new['n_cells_before']:,} cells; new: {new['n_genes_new']:,} genes"
+                f", categories {categories or '(none)'}, obs {', '.join(new['obs_new']) or '(none)'}"
+            )
         for s in d["sources"]:
             lines.append(
                 f"source {s['name']}: {s['cells_kept']:,} of {s['cells']:,} cells, counts in {s['counts']} "

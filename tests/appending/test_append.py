@@ -240,3 +240,62 @@ def test_the_same_append_gives_the_same_bytes(files: list[Path], tmp_path: Path)
         scformat.append(tmp_path / f"{name}.cells", files[1:3], ontology=False, jobs=jobs)
         made.append(files_of(tmp_path / f"{name}.cells"))
     assert made[0] == made[1]
+
+
+def test_a_dry_run_says_what_is_new_and_writes_nothing(files: list[Path], tmp_path: Path) -> None:
+    store = scformat.convert(files[:2], tmp_path / "s.cells", **OPTIONS)
+    before = files_of(tmp_path / "s.cells")
+    plan = scformat.plan_append(store, files[2:4], ontology=False)
+    assert files_of(tmp_path / "s.cells") == before
+    new = plan.as_dict()["append"]
+    assert new["categories_new"]["cell_type"] == ["odd 7"]
+    assert new["n_genes_new"] == 12
+    assert new["obs_new"] == ["added"]
+    assert {label["name"]: label["missing"] for label in plan.as_dict()["labels"]}["cell_type"] == 50
+    assert any(line.startswith("appended to 100 cells; new: 12 genes") for line in plan.lines())
+
+
+def test_an_unreadable_source_changes_nothing(files: list[Path], tmp_path: Path) -> None:
+    store = scformat.convert(files[:1], tmp_path / "s.cells", **OPTIONS)
+    before = files_of(tmp_path / "s.cells")
+    (tmp_path / "bad.h5ad").write_bytes(b"nothing")
+    with pytest.raises(ScformatError):
+        scformat.append(store, [tmp_path / "bad.h5ad"])
+    assert files_of(tmp_path / "s.cells") == before
+    more = scformat.append(store, [tmp_path / "bad.h5ad", files[1]], ontology=False, on_bad="skip")
+    assert [s.path for s in more.manifest.skipped] == ["bad.h5ad"]
+    assert scformat.validate(more.path, level=4).ok
+
+
+def test_a_stratified_store_goes_on_stratified(files: list[Path], tmp_path: Path) -> None:
+    store = scformat.convert(files[:1], tmp_path / "s.cells", stratify_by=["cell_type"], **OPTIONS)
+    more = scformat.append(store, files[1:3], ontology=False)
+    assert [p.order.kind for p in more.manifest.parts] == ["stratified", "stratified"]
+    codes = more.labels["cell_type"].codes(np.arange(50, 150))
+    assert (np.diff(codes) >= 0).all()
+    assert scformat.validate(more.path, level=4).ok
+
+
+def test_terms_come_to_the_graph_and_old_ones_stay(tmp_path: Path) -> None:
+    pytest.importorskip("cellxgene_ontology_guide")
+    names = [["CD4-positive, alpha-beta T cell", "B cell", "sort 17"], ["natural killer cell", "T cell", "sort 3"]]
+    for k, types in enumerate(names):
+        obs = {
+            "cell_type": pd.Categorical([types[i % 3] for i in range(30)]),
+            "donor_id": pd.Categorical(["a", "b"] * 15),
+        }
+        sample(counts_matrix(30, 20, seed=k), obs=obs, prefix=f"n{k}").write_h5ad(tmp_path / f"n{k}.h5ad")
+    options = {"weights": ["ct=cell_type:ontology_nodes"], "jobs": 1}
+    store = scformat.convert([tmp_path / "n0.h5ad"], tmp_path / "s.cells", **options)
+    more = scformat.append(store, [tmp_path / "n1.h5ad"])
+    fresh = scformat.convert([tmp_path / "n0.h5ad", tmp_path / "n1.h5ad"], tmp_path / "fresh.cells", **options)
+    mine, theirs = more.labels["cell_type"], fresh.labels["cell_type"]
+    assert mine.categories[:3] == store.labels["cell_type"].categories
+    assert list(mine.categories[3:]) == sorted(set(theirs.categories) - set(mine.categories[:3]), key=str.encode)
+    assert mine.ontology is not None and theirs.ontology is not None
+    pd.testing.assert_frame_equal(mine.ontology.terms, theirs.ontology.terms)
+    assert scformat.validate(more.path, level=4).ok
+    shares = [
+        s.tables["ct"].strata.astype({"cell_type": str}).set_index("cell_type").sort_index() for s in (more, fresh)
+    ]
+    pd.testing.assert_frame_equal(shares[0][["cells", "probability"]], shares[1][["cells", "probability"]], atol=1e-8)
