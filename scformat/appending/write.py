@@ -197,11 +197,13 @@ def _claimed(directory: Path, old: Manifest) -> Iterator[tuple[int, list[str]]]:
     try:
         yield number, begun
     except BaseException:
-        _remove(directory, number, only=True)
+        # What fails after the root took its place does not undo it.
         named = root_groups(directory)
-        for table in begun:
-            if table not in named:
-                shutil.rmtree(directory / table, ignore_errors=True)
+        if f"parts/{number}" not in named:
+            _remove(directory, number, only=True)
+            for table in begun:
+                if table not in named:
+                    shutil.rmtree(directory / table, ignore_errors=True)
         raise
 
 

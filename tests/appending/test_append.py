@@ -299,3 +299,21 @@ def test_terms_come_to_the_graph_and_old_ones_stay(tmp_path: Path) -> None:
         s.tables["ct"].strata.astype({"cell_type": str}).set_index("cell_type").sort_index() for s in (more, fresh)
     ]
     pd.testing.assert_frame_equal(shares[0][["cells", "probability"]], shares[1][["cells", "probability"]], atol=1e-8)
+
+
+def test_what_a_published_root_names_stays_whatever_fails_then(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails right after the root took its place, when the append can no longer be undone."""
+    store = scformat.convert(files[:1], tmp_path / "s.cells", **OPTIONS)
+
+    def failing(_: int) -> None:
+        if "parts/2" in scformat.open(store.path).manifest.groups:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StorageError):
+        scformat.append(store, files[1:2], ontology=False)
+    more = scformat.open(store.path)
+    assert more.n_cells == 100
+    assert scformat.validate(more.path, level=4).ok
