@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tools.conformance import invalid, valid_cells, valid_counts, valid_tables
+from tools.conformance import invalid, valid_appended, valid_cells, valid_counts, valid_tables
 from tools.conformance.case import Base, Valid
 from tools.conformance.everything import everything, everything_drawn, everything_near
 from tools.conformance.writer import Writer
@@ -20,6 +20,7 @@ def valid_cases() -> Iterator[Valid]:
     yield from valid_counts.cases()
     yield from valid_cells.cases()
     yield from valid_tables.cases()
+    yield from valid_appended.cases()
     yield Valid(
         id=invalid.EVERYTHING,
         store=everything(),
