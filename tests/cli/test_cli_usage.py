@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 USAGE = [
     ([], "missing command"),
     (["infoo", "x"], "Did you mean 'info'?"),
-    (["zzz"], "one of convert, info, head, validate, export, report,"),
+    (["zzz"], "one of convert, append, vacuum, info, head, validate, export, report,"),
     (["--bogus"], "no such option: --bogus"),
     (["info"], "missing argument 'STORE'"),
     (["info", "a", "b"], "unexpected extra argument"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scformat.errors import ScformatError, UnknownNameError, UsageError
 from scformat.ontology import TermGraph
-from scformat.ontology.graph import _assemble
+from scformat.ontology.graph import assemble
 from scformat.sampling.levels import Levels
 from scformat.sampling.nesting import nested_weights
 from scformat.sampling.parsing import parse_schemes, scheme_text
@@ -37,7 +37,7 @@ CELLS = {"L": 0, "T": 60, "NK": 20, "B": 80, "CD4": 30, "NKT": 10}
 
 
 def graph_of(parents: dict[str, tuple[str, ...]]) -> TermGraph:
-    return _assemble(parents, {term: f"{term} cell" for term in parents}, {"X": "1"})
+    return assemble(parents, {term: f"{term} cell" for term in parents}, {"X": "1"})
 
 
 def axis_of(parents: dict[str, tuple[str, ...]], categories: list[str]) -> Axis:
