@@ -1,15 +1,16 @@
 """How fast this machine loads a store, and how fast reading, decoding and writing alone would let it.
 
 The limit of a plan and an output is the number of threads divided by the processor time that a cell takes to read the
-chunks that the plan needs, to decode them, and to write an output of the same size, each of them alone on one thread.
+chunks that the plan needs, to decode them, and to write an output of the same size, each of them alone, by that many
+threads at once: they share the memory's bandwidth and the outer cache, as those of a loader do.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,11 @@ from scformat.loading.schedule import MOST_AHEAD, runs
 from scformat.store.fetch import plan_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from scformat.manifest import Array
     from scformat.store import Store
     from scformat.torch import CellLoader
 
@@ -41,6 +43,8 @@ TILE_CHUNKS: Final = 128
 """Chunks that are decoded to the same memory: 1 MB, which stays in a processor's cache."""
 _VERSIONS: Final = ("numpy", "numba", "numcodecs", "torch")
 _READ: Final = 16 << 20
+_IN_FLIGHT: Final = 2
+"""Batches a thread that are on their way at once: one that is made, one that is waited for or used."""
 _MANY: Final = 1 << 40
 
 
@@ -218,7 +222,10 @@ def measure_loader(
 
 
 def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
-    """Measure what the next run of draws of a loader takes, stage by stage, on one thread: medians of some passes."""
+    """Measure what the next run of draws of a loader takes, stage by stage: medians of some passes.
+
+    As many threads as the loader has do each stage at once, each all of it and in memory of its own.
+    """
     store, form = loader.store, loader._form.assembly
     rows = _next_run(loader)
     distinct, times_drawn = np.unique(rows, return_counts=True)
@@ -231,25 +238,21 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
             entries += int(((found.stops - found.starts) * times_drawn[low:high]).sum())
     batches = -(-len(rows) // loader.batch_size)
     if form.output == "dense":
-        outputs = _memory(loader, ((loader.batch_size * form.n_columns, np.float32),))
+        sizes: list[tuple[int, type]] = [(loader.batch_size * form.n_columns, np.float32)]
     else:
-        outputs = _memory(loader, ((entries // batches, np.int32), (entries // batches, np.float32)))
-    read, decode, write = [], [], []
-    for _ in range(passes + 1):
-        reading = decoding = 0.0
-        for array, numbers in needed:
-            reading, decoding = (
-                a + b for a, b in zip((reading, decoding), _read_and_decode(store, array, numbers), strict=True)
-            )
-        read.append(reading)
-        decode.append(decoding)
-        begun = time.thread_time()
-        for k in range(batches):
-            for array_out in outputs[k % len(outputs)]:
-                array_out.fill(0)
-        write.append(time.thread_time() - begun)
-    median = [statistics.median(each[1:]) / len(rows) for each in (read, decode, write)]
-    return Stages(read=median[0], decode=median[1], write=median[2])
+        sizes = [(entries // batches, np.int32), (entries // batches, np.float32)]
+    threads = max(1, loader._threads)
+    outputs: list[list[list[NDArray[Any]]]] = [
+        [[np.zeros(size, dtype) for size, dtype in sizes] for _ in range(_IN_FLIGHT)] for _ in range(threads)
+    ]  # fmt: skip
+    taken = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(passes + 1):
+            read = list(pool.map(lambda _: _read_and_decode(store, needed), range(threads)))
+            written = list(pool.map(lambda own: _write(own, batches), outputs))
+            taken.append([*np.mean(read, axis=0).tolist(), float(np.mean(written))])
+    read_s, decode_s, write_s = (np.median(taken[1:], axis=0) / len(rows)).tolist()
+    return Stages(read=read_s, decode=decode_s, write=write_s)
 
 
 def _next_run(loader: CellLoader) -> NDArray[np.int64]:
@@ -259,25 +262,32 @@ def _next_run(loader: CellLoader) -> NDArray[np.int64]:
     return np.concatenate([step.all_rows for step in steps])
 
 
-def _memory(loader: CellLoader, arrays: Iterable[tuple[int, type]]) -> list[list[NDArray[Any]]]:
-    """As many sets of arrays as a loader has batches on their way."""
-    return [[np.zeros(size, dtype) for size, dtype in arrays] for _ in range(loader._threads + 2)]
-
-
-def _read_and_decode(store: Store, array: Any, numbers: NDArray[np.int64]) -> tuple[float, float]:
-    tile = np.empty((TILE_CHUNKS, *array.chunk), array.dtype)
-    fetching = store._storage.fetch_chunks(array, numbers)
+def _read_and_decode(store: Store, needed: Sequence[tuple[Array, NDArray[np.int64]]]) -> tuple[float, float]:
+    """Return this thread's processor seconds for reading chunks, and for decoding them."""
     reading = decoding = 0.0
-    while True:
-        begun = time.thread_time()
-        fetched = next(fetching, None)
-        reading += time.thread_time() - begun
-        if fetched is None:
-            return reading, decoding
-        begun = time.thread_time()
-        for first in range(0, len(fetched.numbers), TILE_CHUNKS):
-            store._storage.decode_fetched(fetched, tile[: len(fetched.numbers) - first], first=first)
-        decoding += time.thread_time() - begun
+    for array, numbers in needed:
+        tile = np.empty((TILE_CHUNKS, *array.chunk), array.dtype)
+        fetching = store._storage.fetch_chunks(array, numbers)
+        while True:
+            begun = time.thread_time()
+            fetched = next(fetching, None)
+            reading += time.thread_time() - begun
+            if fetched is None:
+                break
+            begun = time.thread_time()
+            for first in range(0, len(fetched.numbers), TILE_CHUNKS):
+                store._storage.decode_fetched(fetched, tile[: len(fetched.numbers) - first], first=first)
+            decoding += time.thread_time() - begun
+    return reading, decoding
+
+
+def _write(outputs: Sequence[Sequence[NDArray[Any]]], batches: int) -> float:
+    """Return this thread's processor seconds for writing so many batches, each to the memory that waits longest."""
+    begun = time.thread_time()
+    for k in range(batches):
+        for array in outputs[k % len(outputs)]:
+            array.fill(0)
+    return time.thread_time() - begun
 
 
 def default_table(store: Store) -> str | None:

@@ -84,7 +84,7 @@ def _limits(result: dict[str, Any]) -> list[str]:
     lines = [
         "## Limits",
         "",
-        "Processor time a cell of each stage alone on one thread, ns; the limit is "
+        "Processor time a cell of each stage alone, on all threads at once, ns; the limit is "
         f"{result['settings']['threads']} threads divided by their sum.",
         "",
         "| | reading | decoding | writing | limit, cells/s | writing alone, cells/s |",
