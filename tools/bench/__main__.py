@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tools.bench import convert, load, step
+from tools.bench import convert, load, scale, step
 
-BENCHES = {"convert": convert.main, "load": load.main, "step": step.main}
+BENCHES = {"convert": convert.main, "load": load.main, "scale": scale.main, "step": step.main}
 
 
 def main() -> int:

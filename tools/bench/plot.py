@@ -1,4 +1,4 @@
-"""A result of the benches of conversion or loading as a picture: ``plot.py RESULT.json PICTURE.svg``.
+"""A result of the benches of conversion, loading or scale as a picture: ``plot.py RESULT.json PICTURE.svg``.
 
 It needs matplotlib and nothing of this repository, so the bench runs it in an environment of its own.
 """
@@ -19,7 +19,7 @@ _PANELS = (
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw a result to `path`, whose suffix says in which format."""
-    {"convert": draw_conversion, "load": draw_loading}[result["bench"]](result, path)
+    {"convert": draw_conversion, "load": draw_loading, "scale": draw_scale}[result["bench"]](result, path)
 
 
 def draw_conversion(result: dict[str, Any], path: Path) -> None:
@@ -78,6 +78,32 @@ def draw_loading(result: dict[str, Any], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     figure.suptitle(f"Batches of {result['settings']['batch']} of {result['cells']:,} cells", fontsize=11)
+    figure.savefig(path)
+
+
+def draw_scale(result: dict[str, Any], path: Path) -> None:
+    """Draw opening, the first batch and a batch over the number of cells."""
+    from matplotlib.figure import Figure
+
+    rows = result["rows"]
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    panels = (
+        ("open, s", {"": "open_s"}),
+        ("first batch, s", {"independent": "independent_first_s", "stratified": "stratified_first_s"}),
+        ("a batch, ms", {"independent": "independent_ms", "stratified": "stratified_ms"}),
+    )
+    for axis, (title, lines) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        for name, key in lines.items():
+            axis.plot([row["cells"] for row in rows], [row[key]["median"] for row in rows], "o-", label=name or None)
+            least, most = ([row[key][end] for row in rows] for end in ("least", "most"))
+            axis.fill_between([row["cells"] for row in rows], least, most, alpha=0.2)
+        axis.set(xscale="log", yscale="log", xlabel="cells")
+        axis.set_title(title, fontsize=10)
+        axis.grid(alpha=0.3)
+        if len(lines) > 1:
+            axis.legend(frameon=False, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
     figure.savefig(path)
 
 
