@@ -7,6 +7,7 @@ training code reads.
 from __future__ import annotations
 
 import os
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,12 @@ class Blobs(Protocol):
 
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key."""
+
+    def prepare(self, key: str) -> None:
+        """Make what has to be there before a key is written whole."""
+
+    def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
+        """Write a key in one step, by way of a file in a directory if need be; :meth:`adopt` counts it."""
 
     def adopt(self, key: str) -> None:
         """Count what lies at a key among what was written."""
@@ -153,6 +160,19 @@ class Directory:
         self._unsynced.add(path)
         return _Done()
 
+    def prepare(self, key: str) -> None:
+        """Make the directory of a file."""
+        path = self._root / key
+        with system_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
+        """Write a file elsewhere on the same disk and rename it; its directory has to be there."""
+        path, made = self._root / key, through / f"file-{uuid.uuid4().hex}"
+        with system_errors(path):
+            made.write_bytes(data)
+            made.replace(path)
+
     def adopt(self, key: str) -> None:
         """Let :meth:`sync` make a file durable that another process wrote."""
         self._unsynced.add(self._root / key)
@@ -225,6 +245,13 @@ class Remote:
         with remote_errors(f"{self.url}/{key}"):
             written: Written = self._kv.write(key, data)
             return written
+
+    def prepare(self, key: str) -> None:
+        """Do nothing: an object needs no directory."""
+
+    def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
+        """Write an object, which appears whole in any case."""
+        self.write(key, data).result()
 
     def adopt(self, key: str) -> None:
         """Do nothing: an object that is there is durable."""

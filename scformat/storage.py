@@ -24,6 +24,7 @@ from scformat.strings import Strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -98,6 +99,14 @@ class Storage:
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key; the result's ``result()`` waits until it lies there whole."""
         return self._blobs.write(key, data)
+
+    def prepare(self, key: str) -> None:
+        """Make what has to be there before :meth:`write_whole` of a key."""
+        self._blobs.prepare(key)
+
+    def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
+        """Write a key in one step, by way of a file in a directory if need be, and wait for it."""
+        self._blobs.write_whole(key, data, through=through)
 
     def size(self) -> int | None:
         """Bytes of everything that lies there; None where that is not cheap to tell."""
@@ -387,6 +396,10 @@ class ArrayWriter:
         """Return the bytes of the file at a grid index, None where there is none."""
         return self._storage.read(self.spec.key(index))
 
+    def prepare(self) -> None:
+        """Make the directory of the files, for those who do not (see :class:`WholeFiles`)."""
+        self._storage.prepare(self.spec.key((0,) * len(self.spec.shape)))
+
     def adopt(self, index: tuple[int, ...], digest: str) -> None:
         """Take the file at a grid index as it lies there, with its SHA-256."""
         key = self.spec.key(index)
@@ -420,6 +433,32 @@ class ArrayWriter:
             fill=spec.fill,
             sha256=array_digest((name[len(spec.path) + 1 :], self._digests[name]) for name in names),
         )
+
+
+class WholeFiles:
+    """Writes files of an array as one of many processes, any of which may be killed: each appears whole, or not.
+
+    Parameters
+    ----------
+    storage, spec
+        The array; whoever has begun it has its metadata written and its directory made.
+    scratch
+        Where a file is made. What lies there afterwards nobody needs.
+    """
+
+    def __init__(self, storage: Storage, spec: ArraySpec, scratch: Path) -> None:
+        self.spec = spec
+        self._storage, self._scratch = storage, scratch
+
+    def put(self, index: tuple[int, ...], block: NDArray[Any]) -> str:
+        """Encode and write the file at a grid index (see :func:`scformat.codec.encode_shard`); return its SHA-256."""
+        data = encode_shard(self.spec, block)
+        self._storage.write_whole(self.spec.key(index), data, through=self._scratch)
+        return hashlib.sha256(data).hexdigest()
+
+    def read(self, index: tuple[int, ...]) -> bytes | None:
+        """Return the bytes of the file at a grid index, None where there is none."""
+        return self._storage.read(self.spec.key(index))
 
 
 def array_digest(files: Iterable[tuple[str, str]]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from scformat.appending.existing import Existing
 from scformat.appending.plan import AppendPlan, describe_append, plan_append
 from scformat.appending.write import write_append
 from scformat.blobs import system_errors
+from scformat.conversion.engine import Threads
 from scformat.conversion.options import DEFAULTS, check_options
 from scformat.conversion.requests import check_names, gather
 from scformat.conversion.survey import open_all, survey
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
 
+    from scformat.conversion.engine import Engine
     from scformat.conversion.options import Options
     from scformat.conversion.report import ConversionPlan
     from scformat.store import Store
@@ -45,9 +46,9 @@ def append_sources(
     with (
         system_errors(directory),
         tempfile.TemporaryDirectory(prefix="scformat-") as scratch,
-        _planned(store, sources, sources_table, checked, Path(scratch), report) as (existing, plan, pool),
+        _planned(store, sources, sources_table, checked, Path(scratch), report) as (existing, plan, engine),
     ):
-        write_append(directory, existing, plan, pool=pool, scratch=Path(scratch), progress=report)
+        write_append(directory, existing, plan, engine=engine, scratch=Path(scratch), progress=report)
 
 
 def plan_appending(
@@ -91,7 +92,7 @@ def _planned(
     options: Options,
     scratch: Path,
     progress: Callable[[str, int, int], None],
-) -> Iterator[tuple[Existing, AppendPlan, ThreadPoolExecutor]]:
+) -> Iterator[tuple[Existing, AppendPlan, Engine]]:
     """Open and read the sources; they stay open within the context."""
     requests = gather(sources, None if sources_table is None else Path(sources_table))
     check_names(requests)
@@ -107,11 +108,12 @@ def _planned(
     existing = Existing(store)
     references = load_all()
     opened, skipped = open_all(requests, options)
-    pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="scformat")
     try:
-        surveyed, more = survey(opened, options, references=references, pool=pool, scratch=scratch, progress=progress)
-        yield existing, plan_append(existing, surveyed, [*skipped, *more], options), pool
+        with Threads(options.jobs) as engine:
+            surveyed, more = survey(
+                opened, options, references=references, engine=engine, scratch=scratch, progress=progress
+            )
+            yield existing, plan_append(existing, surveyed, [*skipped, *more], options), engine
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         for _, source in opened:
             source.close()

@@ -10,7 +10,6 @@ import numpy as np
 from scformat.appending.obs import MergedColumn, merge_columns
 from scformat.appending.splits import split_appended, with_older
 from scformat.columns import Column
-from scformat.conversion.counts import CellPlan
 from scformat.conversion.plan import (
     Plan,
     copy_findings,
@@ -21,6 +20,7 @@ from scformat.conversion.plan import (
     order_of,
 )
 from scformat.conversion.report import ConversionPlan
+from scformat.conversion.shards import CellPlan
 from scformat.entries import max_gap_entries
 from scformat.errors import InvalidDataError
 from scformat.genes import extend

@@ -23,12 +23,12 @@ from scformat.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor
     from pathlib import Path
 
     from scformat.appending.existing import Existing
     from scformat.appending.obs import MergedColumn
     from scformat.appending.plan import AppendPlan
+    from scformat.conversion.engine import Engine
     from scformat.manifest import Genes, Label, Manifest, ObsValues, Part, Splits, Table
 
     Progress = Callable[[str, int, int], None]
@@ -37,7 +37,7 @@ _NUMBERED = ("parts", "labels", "genes")
 
 
 def write_append(
-    directory: Path, existing: Existing, plan: AppendPlan, *, pool: Executor, scratch: Path, progress: Progress
+    directory: Path, existing: Existing, plan: AppendPlan, *, engine: Engine, scratch: Path, progress: Progress
 ) -> Manifest:
     """Write an append and publish it; where that fails, nothing of it stays.
 
@@ -54,7 +54,7 @@ def write_append(
             _remove(directory, _next_number(old))
     with adding(directory), _claimed(directory, old) as (number, begun):
         storage = Storage(directory)
-        part = write_part(storage, f"parts/{number}", plan.part, pool=pool, scratch=scratch, progress=progress)
+        part = write_part(storage, f"parts/{number}", plan.part, engine=engine, scratch=scratch, progress=progress)
         manifest = _manifest(storage, existing, plan, part, number)
         storage.sync()
         tables, findings = _tables(storage, existing, manifest, begun, progress)

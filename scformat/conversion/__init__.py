@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scformat.blobs import system_errors
+from scformat.conversion.engine import Threads
 from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
 from scformat.conversion.publish import check_parent, staging
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
 
+    from scformat.conversion.engine import Engine
     from scformat.conversion.journal import Journal
 
 __all__ = ["ConversionPlan", "Options", "Plan", "convert_sources", "plan_sources"]
@@ -55,8 +56,10 @@ def convert_sources(
         staging(target, overwrite=checked.overwrite, resume=checked.resume, asked=asked) as place,
     ):
         if place is not None:
-            with _planned(requests, checked, place.scratch, report, journal=place.journal) as (plan, pool):
-                write_store(place.store, plan, pool=pool, scratch=place.scratch, progress=report, journal=place.journal)
+            with _planned(requests, checked, place.scratch, report, journal=place.journal) as (plan, engine):
+                write_store(
+                    place.store, plan, engine=engine, scratch=place.scratch, progress=report, journal=place.journal
+                )
     return target
 
 
@@ -86,17 +89,22 @@ def _planned(
     progress: Callable[[str, int, int], None],
     *,
     journal: Journal | None = None,
-) -> Iterator[tuple[Plan, ThreadPoolExecutor]]:
+) -> Iterator[tuple[Plan, Engine]]:
     """Open and read the sources; they stay open within the context."""
     references = load_all()
     opened, skipped = open_all(requests, options)
-    pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="scformat")
     try:
-        surveyed, more = survey(
-            opened, options, references=references, pool=pool, scratch=scratch, progress=progress, journal=journal
-        )
-        yield make_plan(surveyed, [*skipped, *more], options, references=references), pool
+        with Threads(options.jobs) as engine:
+            surveyed, more = survey(
+                opened,
+                options,
+                references=references,
+                engine=engine,
+                scratch=scratch,
+                progress=progress,
+                journal=journal,
+            )
+            yield make_plan(surveyed, [*skipped, *more], options, references=references), engine
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
         for _, source in opened:
             source.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,16 +14,17 @@ from scformat.entries import encode_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scformat.conversion.stats import GeneStats
-    from scformat.sources.base import CountsMatrix
+    from scformat.conversion.located import LocatedMatrix
+    from scformat.conversion.stats import Tally
 
 _scratch = threading.local()
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RowEncoder:
-    """Reads rows of a source and encodes them; used from several threads.
+    """Reads rows of a source and encodes them; used from several threads and processes.
 
-    Parameters
+    Attributes
     ----------
     matrix
         Row-wise counts, checked by a scan.
@@ -30,53 +32,43 @@ class RowEncoder:
         Place of each column in the gene index, -1 left out.
     n_genes
         Size of the index.
-    stats
-        Told of every value encoded.
     at_most
         Stored values to read at once.
     """
 
-    def __init__(
-        self,
-        matrix: CountsMatrix,
-        gene_of_column: NDArray[np.int32],
-        *,
-        n_genes: int,
-        stats: GeneStats,
-        at_most: int,
-    ) -> None:
-        self._matrix = matrix
-        self._gene_of_column = gene_of_column
-        self._n_genes = n_genes
-        self._stats = stats
-        self._at_most = at_most
+    matrix: LocatedMatrix
+    gene_of_column: NDArray[np.int32]
+    n_genes: int
+    at_most: int
 
-    def encode(self, rows: NDArray[np.int64], out: NDArray[np.uint16], start: int, row_end: NDArray[np.int32]) -> int:
+    def encode(
+        self, rows: NDArray[np.int64], out: NDArray[np.uint16], start: int, row_end: NDArray[np.int32], tally: Tally
+    ) -> int:
         """Encode ascending source rows into `out` from column `start` on; return where they end.
 
-        `row_end`, int32 of shape (n_rows,), receives the end of each row in `out`.
+        `row_end`, int32 of shape (n_rows,), receives the end of each row in `out`; `tally` is told of every value.
         """
-        dense, bits = _workspace(self._n_genes)
-        for first, stop, some in ranges_of(self._matrix, rows, at_most=self._at_most):
-            offsets, indices, data = as_csr(self._matrix.read_rows(first, stop))
-            near, far = self._stats.borrow()
+        dense, bits = _workspace(self.n_genes)
+        matrix = self.matrix.matrix
+        for first, stop, some in ranges_of(matrix, rows, at_most=self.at_most):
+            offsets, indices, data = as_csr(matrix.read_rows(first, stop))
             large = np.empty((2, len(data)), np.int64)
             start, n_large = encode_rows(
                 rows[some] - first,
                 offsets,
                 indices,
                 data,
-                self._gene_of_column,
+                self.gene_of_column,
                 dense,
                 bits,
-                near,
-                far,
+                tally.near,
+                tally.far,
                 large,
                 out,
                 start,
                 row_end[some],
             )
-            self._stats.give_back((near, far), large[:, :n_large])
+            tally.keep_large(large[:, :n_large])
         return start
 
 

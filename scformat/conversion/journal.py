@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class Entry:
 
 
 class Journal:
-    """The journal of a conversion in a directory, made there or taken up again; for one thread.
+    """The journal of a conversion in a directory, made there or taken up again.
 
     Parameters
     ----------
@@ -52,6 +53,7 @@ class Journal:
 
     def __init__(self, directory: Path) -> None:
         self._entries: dict[tuple[str, str], Entry] = {}
+        self._adding = threading.Lock()
         self._arrays_path = directory / "arrays"
         path = directory / "journal"
         whole = 0
@@ -77,15 +79,16 @@ class Journal:
 
     def add(self, what: str, name: str, *, arrays: Mapping[str, NDArray[Any]] | None = None, **facts: Any) -> None:
         """Write that something is finished; a later entry of a name takes an earlier one's place."""
-        places = {}
-        for key, values in (arrays or {}).items():
-            data = np.ascontiguousarray(values).tobytes()
-            offset = self._arrays.seek(0, os.SEEK_END)
-            _write(self._arrays, data)
-            places[key] = (values.dtype.str, values.shape, offset, int(google_crc32c.value(data)))
-        body = json.dumps([what, name, facts, places], ensure_ascii=False).encode() + b"\n"
-        _write(self._lines, _crc(body) + b" " + body)
-        self._entries[what, name] = Entry(facts=facts, arrays=places)
+        with self._adding:
+            places = {}
+            for key, values in (arrays or {}).items():
+                data = np.ascontiguousarray(values).tobytes()
+                offset = self._arrays.seek(0, os.SEEK_END)
+                _write(self._arrays, data)
+                places[key] = (values.dtype.str, values.shape, offset, int(google_crc32c.value(data)))
+            body = json.dumps([what, name, facts, places], ensure_ascii=False).encode() + b"\n"
+            _write(self._lines, _crc(body) + b" " + body)
+            self._entries[what, name] = Entry(facts=facts, arrays=places)
 
     def find(self, what: str, name: str) -> Entry | None:
         """Return an entry, None where there is none."""
@@ -93,7 +96,7 @@ class Journal:
 
     def names(self, what: str) -> list[str]:
         """Names of all entries of a kind, in the order they were first written."""
-        return [name for kind, name in self._entries if kind == what]
+        return [name for kind, name in list(self._entries) if kind == what]
 
     def read(self, entry: Entry) -> dict[str, NDArray[Any]] | None:
         """Return the arrays of an entry, None where one of them is damaged."""

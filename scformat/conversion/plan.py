@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat import layout
-from scformat.conversion.counts import CellPlan
 from scformat.conversion.lookup import PlanLookup
 from scformat.conversion.merge import merge
 from scformat.conversion.obs import ObsPlan, same_as_label, source_column
 from scformat.conversion.order import order_keys, shuffled
+from scformat.conversion.shards import CellPlan
 from scformat.entries import max_gap_entries
 from scformat.errors import InvalidDataError, UsageError, unknown_name
 from scformat.genes import read_gene_list, unify

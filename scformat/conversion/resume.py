@@ -14,9 +14,9 @@ from scformat.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scformat.conversion.counts import CellPlan
     from scformat.conversion.options import Options
     from scformat.conversion.requests import Request
+    from scformat.conversion.shards import CellPlan
     from scformat.genes import GeneIndex
 
 FREE = frozenset({"jobs", "memory", "overwrite", "resume", "dask"})

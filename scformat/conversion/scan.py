@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +13,11 @@ from scformat.errors import InvalidDataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
 
     from numpy.typing import NDArray
 
-    from scformat.sources.base import CountsMatrix
+    from scformat.conversion.engine import Engine
+    from scformat.conversion.located import LocatedMatrix
 
 
 class NotCountsError(Exception):
@@ -51,11 +49,56 @@ class Scan:
     detection: NDArray[np.int64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScanJob:
+    """A row-wise matrix to scan, and the content key of each column's gene: uint64 array, shape (n_columns,)."""
+
+    matrix: LocatedMatrix
+    keys: NDArray[np.uint64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScannedRows:
+    """What the n rows of a block hold.
+
+    Attributes
+    ----------
+    n_values
+        Stored values.
+    figures : int64 array, shape (4, n)
+        ``needed``, ``total``, ``n_genes`` and ``content`` of :class:`Scan`.
+    detection : int64 array, shape (n_columns,)
+        Cells with a non-zero count in each column.
+    fault
+        What is no count, and where; None where all are counts.
+    """
+
+    n_values: int
+    figures: NDArray[np.int64]
+    detection: NDArray[np.int64]
+    fault: str | None
+
+
+def scan_block(job: ScanJob, rows: tuple[int, int]) -> ScannedRows:
+    """Read the rows from one number up to another."""
+    start, stop = rows
+    offsets, indices, data = as_csr(job.matrix.matrix.read_rows(start, stop))
+    n_columns = len(job.keys)
+    figures, detection = np.zeros((4, stop - start), np.int64), np.zeros(n_columns, np.int64)
+    seen = np.full(n_columns, -1, np.int64)
+    fault, row, p = scan_rows(offsets, indices, data, job.keys, detection, seen, start, *figures)
+    text = None
+    if fault != OK:
+        value = "" if fault not in (1, 2) else f" ({data[p]})"
+        text = f"{FAULTS[fault]}{value} at row {start + row}, column {indices[p]}"
+    return ScannedRows(n_values=len(data), figures=figures, detection=detection, fault=text)
+
+
 def scan(
-    matrix: CountsMatrix,
+    matrix: LocatedMatrix,
     keys: NDArray[np.uint64],
     *,
-    pool: Executor,
+    engine: Engine,
     at_most: int,
     where: str,
     advance: Callable[[int], None] = lambda _: None,
@@ -68,7 +111,7 @@ def scan(
         CSR or dense.
     keys : uint64 array, shape (n_columns,)
         Content key of each column's gene.
-    pool
+    engine
         Runs the blocks.
     at_most
         Stored values a block.
@@ -82,51 +125,27 @@ def scan(
     NotCountsError
         A value is no count, or no value is above zero.
     """
-    n_rows, n_columns = matrix.shape
-    figures = np.zeros((4, n_rows), np.int64)
-    detections: list[NDArray[np.int64]] = []
-    scratch = threading.local()
-
-    def work(start: int, stop: int) -> tuple[str | None, int, int]:
-        offsets, indices, data = as_csr(matrix.read_rows(start, stop))
-        if not hasattr(scratch, "seen"):
-            scratch.seen = np.full(n_columns, -1, np.int64)
-            scratch.detection = np.zeros(n_columns, np.int64)
-            detections.append(scratch.detection)
-        fault, row, p = scan_rows(
-            offsets, indices, data, keys, scratch.detection, scratch.seen, start, *figures[:, start:stop]
-        )
-        if fault != OK:
-            place = f"row {start + row}, column {indices[p]}"
-            value = "" if fault not in (1, 2) else f" ({data[p]})"
-            return f"{FAULTS[fault]}{value} at {place}", start, len(data)
-        return None, start, len(data)
-
-    tasks = [pool.submit(work, *bounds) for bounds in row_ranges(matrix, at_most=at_most)]
-    try:
-        faults = []
-        for task in as_completed(tasks):
-            fault, start, n_values = task.result()
-            advance(n_values)
-            if fault is not None:
-                faults.append((start, fault))
-                break
-    finally:
-        for task in tasks:
-            task.cancel()
-    if faults:
-        # Blocks end in any order; the first bad row of those that were read is named.
-        faults += [(r[1], r[0]) for t in tasks if t.done() and not t.cancelled() and (r := t.result())[0] is not None]
-        raise NotCountsError(min(faults)[1])
+    rows = matrix.matrix
+    figures = np.zeros((4, rows.shape[0]), np.int64)
+    detection = np.zeros(len(keys), np.int64)
+    fault: tuple[int, str] | None = None
+    with engine.submit(scan_block, ScanJob(matrix=matrix, keys=keys), row_ranges(rows, at_most=at_most)) as blocks:
+        for (start, stop), found in blocks:
+            advance(found.n_values)
+            figures[:, start:stop] = found.figures
+            detection += found.detection
+            if found.fault is not None and (fault is None or start < fault[0]):
+                # Blocks end in any order; those before this one may have a bad row too, and the first one is named.
+                fault = start, found.fault
+                blocks.drop(lambda block, first=start: block[0] > first)  # type: ignore[misc]
+    if fault is not None:
+        raise NotCountsError(fault[1])
     if not figures[1].any():
         raise NotCountsError("no value above zero")
     needed, total, n_genes, content = figures
     if needed.max(initial=0) > MAX_ROW_ENTRIES or total.max(initial=0) > MAX_TOTAL:
         row = int(needed.argmax())
         raise InvalidDataError("cell-too-large", "a cell too large to store", where=where, found=f"row {row}")
-    detection = np.zeros(n_columns, np.int64)
-    for some in detections:
-        detection += some
     return Scan(needed=needed, total=total, n_genes=n_genes, content=content, detection=detection)
 
 

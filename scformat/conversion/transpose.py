@@ -7,6 +7,9 @@ memory. Two passes over the source, and twice its entries on the disk for a whil
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,6 @@ from scformat.sources.matrices import SparseMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -40,25 +42,50 @@ class FileRows:
         return np.fromfile(self._path, self.dtype, count=stop - start, offset=start * self.dtype.itemsize)
 
 
-def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int) -> CountsMatrix:
-    """Return a row-wise copy of a CSC matrix, kept in files of `directory`.
+def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int) -> None:
+    """Make a row-wise copy of a CSC matrix, columns ascending within a row; :func:`open_transposed` reads it.
 
     Parameters
     ----------
     matrix
         A CSC matrix.
     directory
-        An empty directory for the copy; it is needed for as long as the copy is.
+        Where the copy shall be; it appears whole, and where there is one already, nothing happens. It is needed for
+        as long as the copy is read.
     where
         File and place, for messages.
     at_most
         Entries to hold in memory at once.
-
-    Returns
-    -------
-    CountsMatrix
-        The same cells and genes as CSR, columns ascending within a row.
     """
+    made = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f"{directory.name}-"))
+    try:
+        _write(matrix, made, where=where, at_most=at_most)
+        if not directory.exists():
+            made.rename(directory)
+    except OSError:
+        if not directory.exists():  # or another process was faster with the same copy
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def open_transposed(matrix: CountsMatrix, directory: Path, *, where: str) -> CountsMatrix:
+    """Open the row-wise copy of a CSC matrix."""
+    offsets = np.load(directory / "offsets.npy")
+    n = int(offsets[-1])
+    return SparseMatrix(
+        location=matrix.location,
+        where=where,
+        layout="csr",
+        shape=matrix.shape,
+        offsets=offsets,
+        indices=FileRows(directory / "indices", np.dtype(np.int32), n),
+        data=FileRows(directory / "data", kernel_type(np.empty(0, matrix.dtype)).dtype, n),
+        var=lambda: matrix.var,
+    )
+
+
+def _write(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int) -> None:
     n_rows = matrix.shape[0]
     counts = np.zeros(n_rows, np.int64)
     for start, stop in _column_ranges(matrix, at_most):
@@ -79,8 +106,8 @@ def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int
         stop = int(np.searchsorted(offsets, offsets[bounds[-1]] + at_most, side="right")) - 1
         bounds.append(min(max(stop, bounds[-1] + 1), n_rows))
     dtype = _deal(matrix, directory, np.array(bounds, np.int64), at_most)
-    indices, data = directory / "indices", directory / "data"
-    with indices.open("wb") as index_file, data.open("wb") as data_file:
+    np.save(directory / "offsets.npy", offsets)
+    with (directory / "indices").open("wb") as index_file, (directory / "data").open("wb") as data_file:
         for bucket, (first, last) in enumerate(itertools.pairwise(bounds)):
             path = directory / f"bucket-{bucket}"
             entries = np.fromfile(path, _record(dtype))
@@ -96,17 +123,6 @@ def transpose(matrix: CountsMatrix, directory: Path, *, where: str, at_most: int
             )
             index_file.write(columns.tobytes())
             data_file.write(values.tobytes())
-    n = int(offsets[-1])
-    return SparseMatrix(
-        location=matrix.location,
-        where=where,
-        layout="csr",
-        shape=matrix.shape,
-        offsets=offsets,
-        indices=FileRows(indices, np.dtype(np.int32), n),
-        data=FileRows(data, dtype, n),
-        var=lambda: matrix.var,
-    )
 
 
 def _column_ranges(matrix: CountsMatrix, at_most: int) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,6 @@ from scformat.conversion.counts import write_counts
 from scformat.conversion.encoder import RowEncoder
 from scformat.conversion.obs import obs_column, write_column
 from scformat.conversion.resume import cannot_resume, plan_digest
-from scformat.conversion.stats import GeneStats
 from scformat.genes import organism_name
 from scformat.manifest import (
     VERSION,
@@ -40,11 +39,11 @@ from scformat.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Executor
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from scformat.conversion.engine import Engine
     from scformat.conversion.journal import Journal
     from scformat.conversion.plan import Plan
     from scformat.genes import GeneIndex
@@ -56,14 +55,14 @@ def write_store(
     directory: Path,
     plan: Plan,
     *,
-    pool: Executor,
+    engine: Engine,
     scratch: Path,
     progress: Callable[[str, int, int], None],
     journal: Journal | None = None,
 ) -> None:
     """Write a store of one part, its root last, into a directory that is empty or has shards of the journal only."""
     storage = Storage(directory)
-    part = write_part(storage, "parts/1", plan, pool=pool, scratch=scratch, progress=progress, journal=journal)
+    part = write_part(storage, "parts/1", plan, engine=engine, scratch=scratch, progress=progress, journal=journal)
     genes = write_genes(storage, "genes/1", plan.index, plan.options.genes)
     labels = [write_label(storage, f"labels/1/{i}", label) for i, label in enumerate(plan.labels.labels)]
     obs = [obs_column(column, f"labels/1/obs-{i}", storage) for i, column in enumerate(plan.obs)]
@@ -166,7 +165,7 @@ def write_part(
     path: str,
     plan: Plan,
     *,
-    pool: Executor,
+    engine: Engine,
     scratch: Path,
     progress: Callable[[str, int, int], None],
     journal: Journal | None = None,
@@ -177,10 +176,9 @@ def write_part(
     bounds = plan.cells.shards()
     n_genes = len(plan.index.genes)
     block_values = plan.options.block_values
-    stats = [GeneStats(n_genes, scratch / f"large-{i}") for i in range(len(plan.surveyed))]
     encoders = [
-        RowEncoder(s.matrix, columns, n_genes=n_genes, stats=st, at_most=block_values)
-        for s, columns, st in zip(plan.surveyed, plan.index.column_to_gene, stats, strict=True)
+        RowEncoder(matrix=s.located, gene_of_column=columns, n_genes=n_genes, at_most=block_values)
+        for s, columns in zip(plan.surveyed, plan.index.column_to_gene, strict=True)
     ]
     total = plan.n_cells * (1 if plan.cells.order is None else 2)
     done = 0
@@ -192,13 +190,13 @@ def write_part(
 
     writer = ArrayWriter(storage, layout.entries(f"{path}/counts/entries", len(bounds) - 1))
     written = write_counts(
+        storage,
         writer,
         plan.cells,
         encoders,
-        [s.matrix for s in plan.surveyed],
-        stats=stats,
+        n_genes=n_genes,
         journal=journal,
-        pool=pool,
+        engine=engine,
         scratch=scratch,
         bucket_bytes=plan.options.memory // plan.options.jobs,
         block_values=block_values,
@@ -225,7 +223,7 @@ def write_part(
         labels=labels,
         split=split,
         obs={c.name: write_column(storage, f"{path}/obs/{i}", c, order) for i, c in enumerate(plan.obs)},
-        sources=_write_sources(storage, f"{path}/sources", plan, [s.finish() for s in stats]),
+        sources=_write_sources(storage, f"{path}/sources", plan, written.stats),
     )
     progress("writing cells", plan.n_cells, plan.n_cells)
     return part
@@ -290,7 +288,7 @@ def _write_records(
     return writer.finish(), [*fields, *(f"label:{name}" for name in packed)], places, split
 
 
-def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDArray[np.int64]]) -> PartSources:
+def _write_sources(storage: Storage, path: str, plan: Plan, stats: NDArray[np.int64]) -> PartSources:
     n_cells = np.bincount(plan.cells.source, minlength=len(plan.surveyed)).tolist()
     records = []
     for i, s in enumerate(plan.surveyed):
@@ -306,8 +304,8 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
             n_rows=s.source.n_cells,
             n_cells=n_cells[i],
             n_vars=s.matrix.shape[1],
-            n_nonzero=int(stats[i][0].sum()),
-            total=int(stats[i][1].sum()),
+            n_nonzero=int(stats[0, i].sum()),
+            total=int(stats[1, i].sum()),
             organisms=sorted(set(genes.taxons.tolist())),
             gene_ids=genes.column,
             gene_id_kind=genes.kind,
@@ -333,7 +331,7 @@ def _write_sources(storage: Storage, path: str, plan: Plan, stats: Sequence[NDAr
         n_genes=len(plan.index.genes),
         records=write_strings(storage, f"{path}/records", Strings.of(records)),
         measured=write_table(storage, f"{path}/measured", plan.index.measured.astype(np.uint8), fill=layout.FLAG_FILL),
-        stats=write_table(storage, f"{path}/stats", np.stack(stats, axis=1)),
+        stats=write_table(storage, f"{path}/stats", stats),
         var_names=write_strings(storage, f"{path}/var_names", Strings.concatenate(names)),
         var_offsets=write_table(storage, f"{path}/var_offsets", offsets),
         var_gene=write_table(storage, f"{path}/var_gene", np.concatenate(plan.index.column_to_gene)),

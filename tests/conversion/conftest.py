@@ -27,13 +27,13 @@ def _no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let blocks hold a 4,000th of their values and shards 4,096 entries, so that small data takes many of both."""
-    layout, counts, scan, rows, encoder, survey = (
+    layout, counts, shards, scan, rows, encoder, survey = (
         importlib.import_module(f"scformat.{name}")
-        for name in ("layout", *(f"conversion.{m}" for m in ("counts", "scan", "rows", "encoder", "survey")))
+        for name in ("layout", *(f"conversion.{m}" for m in ("counts", "shards", "scan", "rows", "encoder", "survey")))
     )
     entries = 2 * layout.ENTRY_CHUNK
     monkeypatch.setattr(layout, "ENTRY_SHARD", entries)
-    monkeypatch.setattr(counts, "ENTRY_SHARD", entries)
+    monkeypatch.setattr(shards, "ENTRY_SHARD", entries)
     monkeypatch.setitem(layout.cut_shards.__kwdefaults__, "capacity", entries)
     monkeypatch.setattr(counts, "BYTES_A_SHARD", 25_000_000)
     monkeypatch.setattr(scan, "MAX_ROW_ENTRIES", entries - 100)
