@@ -21,6 +21,7 @@ from scformat.native import read_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
 
     from numpy.typing import NDArray
 
@@ -156,7 +157,13 @@ class Directory:
         path = self._root / key
         with system_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            try:
+                with path.open("xb", buffering=0) as file:
+                    write_all(file, data)
+            except FileExistsError:
+                # A root may name it, and whoever reads it must never find half of it.
+                if path.read_bytes() != data:
+                    replace_file(path, data)
         self._unsynced.add(path)
         return _Done()
 
@@ -289,6 +296,27 @@ def _too_short(where: object, expected: int, found: int) -> InvalidDataError:
         "damaged-object", "a truncated file", where=where, expected=f"{expected} bytes or more", found=found,
         hint="restore the file from a copy, or convert again",
     )  # fmt: skip
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write bytes to an unbuffered file; a buffered one would fail a second time when it is closed on a full disk."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step; the new content is durable before it takes the old one's place."""
+    made = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.partial")
+    with system_errors(path):
+        try:
+            with made.open("wb", buffering=0) as file:
+                write_all(file, data)
+                os.fsync(file.fileno())
+            made.replace(path)
+            sync_path(path.parent)
+        finally:
+            made.unlink(missing_ok=True)
 
 
 def sync_path(path: Path) -> None:

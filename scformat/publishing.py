@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scformat.blobs import system_errors
-from scformat.errors import StorageError, UnsupportedError, UsageError
+from scformat.blobs import replace_file, system_errors
+from scformat.errors import ScformatError, StorageError, UnsupportedError, UsageError
 from scformat.manifest import OPTIONAL_FEATURES
 from scformat.root import decode_root, encode_root
 from scformat.storage import MANIFEST_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scformat.manifest import Manifest
     from scformat.store import Store
@@ -65,7 +66,7 @@ def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
     StorageError
         ``store-changed``: another process replaced the root since the store was opened.
     """
-    with _locked(directory, fcntl.LOCK_EX):
+    with replacing(directory):
         check_unchanged(store, directory)
         data = encode_root(new)
         replace_file(directory / MANIFEST_KEY, data)
@@ -97,56 +98,77 @@ def check_unchanged(store: Store, directory: Path) -> None:
 
 
 @contextmanager
-def adding(directory: Path) -> Iterator[None]:
-    """Say, while files are written that no root names yet, that someone is at work; several may be at once."""
-    with _locked(directory / _LOCKED, fcntl.LOCK_SH):
-        yield
+def adding(directory: Path) -> Iterator[list[str]]:
+    """Say, while files are written that no root names yet, that someone is at work; several may be at once.
+
+    Yields
+    ------
+    list of str
+        For the directories that are begun, relative to the store. On failure they are removed again, but for what the
+        root names, and where nobody else is at work: who adds the same at the same time writes to the same places.
+    """
+    begun: list[str] = []
+    try:
+        with _locked(directory / _LOCKED, fcntl.LOCK_SH):
+            yield begun
+    except BaseException:
+        with suppress(ScformatError, OSError):  # vacuum removes what stays
+            _discard(directory, begun)
+        raise
 
 
 @contextmanager
 def alone(directory: Path) -> Iterator[bool]:
     """Give whether nobody else is adding to the store; if so, nobody can begin to until the end."""
-    with _opened(directory / _LOCKED) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
+    with _locked(directory / _LOCKED, fcntl.LOCK_EX | fcntl.LOCK_NB) as free:
         yield free
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step; the new content is durable before it takes the old one's place."""
-    made = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with system_errors(path):
-        try:
-            with made.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            made.replace(path)
-            handle = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        finally:
-            made.unlink(missing_ok=True)
+@contextmanager
+def replacing(directory: Path) -> Iterator[None]:
+    """Keep the root from being replaced, and the whole store from being moved away, by anybody else."""
+    with _locked(directory, fcntl.LOCK_EX):
+        yield
+
+
+def busy(directory: object) -> StorageError:
+    """Build the error of who cannot go on while others are adding to a store."""
+    return StorageError(
+        "store-busy", "another process is adding to the store", where=directory, hint="wait until it has finished"
+    )
+
+
+def _discard(directory: Path, begun: Sequence[str]) -> None:
+    """Remove what a writer that failed had begun, unless a root names it or another writer may be to."""
+    with alone(directory) as free:
+        if free and begun:
+            named = root_groups(directory)
+            for path in [*begun, *(path.split("/")[0] for path in begun)]:
+                if path not in named:
+                    shutil.rmtree(directory / path, ignore_errors=True)
 
 
 @contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
-    """Hold a lock on a directory itself, which leaves no file behind."""
-    with _opened(directory) as handle:
-        with system_errors(directory):
-            fcntl.flock(handle, how)
-        yield
+def _locked(directory: Path, how: int) -> Iterator[bool]:
+    """Hold a lock on a directory itself, which leaves no file behind; give False where another holds it.
+
+    A store that was overwritten while its lock was waited for is not the one at that path any more.
+    """
+    while True:
+        with system_errors(directory), _opened(directory) as handle:
+            try:
+                fcntl.flock(handle, how)
+            except BlockingIOError:
+                yield False
+                return
+            if os.path.samestat(os.fstat(handle), directory.stat()):
+                yield True
+                return
 
 
 @contextmanager
 def _opened(directory: Path) -> Iterator[int]:
-    with system_errors(directory):
-        handle = os.open(directory, os.O_RDONLY)
+    handle = os.open(directory, os.O_RDONLY)
     try:
         yield handle
     finally:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scformat.blobs import system_errors
-from scformat.errors import StorageError
 from scformat.manifest import Array, as_json
-from scformat.publishing import alone, read_root, store_directory
+from scformat.publishing import alone, busy, read_root, replacing, store_directory
 from scformat.storage import MANIFEST_KEY, array_spec
 
 if TYPE_CHECKING:
@@ -59,14 +58,9 @@ def named_keys(manifest: Manifest) -> set[str]:
 def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
     """Remove the files below a store that its root does not name; see :func:`scformat.vacuum`."""
     directory = store_directory(store, "vacuums")
-    with alone(directory) as free:
+    with replacing(directory), alone(directory) as free:
         if not free:
-            raise StorageError(
-                "store-busy",
-                "another process is adding to the store",
-                where=store.path,
-                hint="wait until it has finished",
-            )
+            raise busy(store.path)
         named = named_keys(read_root(directory))
         with system_errors(directory):
             found = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())

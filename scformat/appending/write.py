@@ -52,7 +52,7 @@ def write_append(
         if free:
             # Nobody is at work: what lies at the paths to come is of a process that was killed.
             _remove(directory, _next_number(old))
-    with adding(directory), _claimed(directory, old) as (number, begun):
+    with adding(directory) as begun, _claimed(directory, old) as number:
         storage = Storage(directory)
         part = write_part(storage, f"parts/{number}", plan.part, engine=engine, scratch=scratch, progress=progress)
         manifest = _manifest(storage, existing, plan, part, number)
@@ -181,11 +181,8 @@ def _next_number(manifest: Manifest) -> int:
 
 
 @contextmanager
-def _claimed(directory: Path, old: Manifest) -> Iterator[tuple[int, list[str]]]:
-    """Take a number that no root and no other append has used, and keep a list of tables that are begun.
-
-    On failure nothing of either stays, but for a table that the root names meanwhile: another append of the same.
-    """
+def _claimed(directory: Path, old: Manifest) -> Iterator[int]:
+    """Take a number that no root and no other append has used; on failure nothing of it stays."""
     number = _next_number(old)
     while True:
         try:
@@ -193,17 +190,12 @@ def _claimed(directory: Path, old: Manifest) -> Iterator[tuple[int, list[str]]]:
             break
         except FileExistsError:
             number += 1
-    begun: list[str] = []
     try:
-        yield number, begun
+        yield number
     except BaseException:
         # What fails after the root took its place does not undo it.
-        named = root_groups(directory)
-        if f"parts/{number}" not in named:
+        if f"parts/{number}" not in root_groups(directory):
             _remove(directory, number, only=True)
-            for table in begun:
-                if table not in named:
-                    shutil.rmtree(directory / table, ignore_errors=True)
         raise
 
 

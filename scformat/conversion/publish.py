@@ -23,6 +23,7 @@ from scformat.errors import (
     UnsupportedError,
     UsageError,
 )
+from scformat.publishing import alone, busy, replacing
 from scformat.sources.digest import file_sha256
 
 if TYPE_CHECKING:
@@ -251,10 +252,13 @@ def _locked(lock: int, path: Path) -> bool:
 def _move(made: Path, destination: Path, *, overwrite: bool) -> None:
     with system_errors(destination):
         if overwrite and destination.exists():
-            if not _exchange(made, destination):
-                aside = made.with_name("replaced")
-                destination.rename(aside)
-                made.rename(destination)
+            with replacing(destination), alone(destination) as free:
+                if not free:
+                    raise busy(destination)
+                if not _exchange(made, destination):
+                    aside = made.with_name("replaced")
+                    destination.rename(aside)
+                    made.rename(destination)
         else:
             try:
                 made.rename(destination)

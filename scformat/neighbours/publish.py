@@ -89,9 +89,9 @@ def add_neighbours(
     directory = store_directory(store, "neighbours")
     check_new(store, name)
     lists = _lists(store, graph, k=k, weight=weight, source=source)
-    with adding(directory):
+    with adding(directory) as begun:
         storage = Storage(directory)
-        entry = _write(storage, store.manifest, name, lists, progress)
+        entry = _write(storage, store.manifest, name, lists, progress, begun)
         arrays = [array.path for array in (entry.rows, entry.weights) if array is not None]
         groups = write_groups(storage, arrays)
         storage.sync()
@@ -191,10 +191,12 @@ def _write(
     name: str,
     lists: NeighbourLists,
     progress: Callable[[str, int, int], None] | None,
+    begun: list[str],
 ) -> NeighboursEntry:
     n, k, cells = len(lists), lists.k, cells_digest(manifest)
     digest = lists_digest(lists, cells)
     path = f"neighbours/{name}-{digest[:8]}"
+    begun.append(path)
     stages = _Stages(progress, n * (1 if lists.weights is None else 2))
     rows = layout.neighbours(f"{path}/rows", row_type(n), k, n)
     weights = layout.neighbours(f"{path}/weights", "float32", k, n, fill=layout.WEIGHT_FILL)

@@ -60,9 +60,10 @@ def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
     check_name(name)
     if any(t.name == name for t in store.manifest.tables):
         raise UsageError("table-exists", f"the store has a table {name!r}", where=store.path, hint="choose another")
-    with adding(directory):
+    with adding(directory) as begun:
         storage = Storage(directory)
-        entry = write_table_arrays(storage, table_path(name, table.digest), table, name=name)
+        begun.append(table_path(name, table.digest))
+        entry = write_table_arrays(storage, begun[0], table, name=name)
         groups = write_groups(storage, entry_arrays(entry))
         storage.sync()
         old = store.manifest
