@@ -1,0 +1,167 @@
+"""``python -m tools.fuzz SURFACE... [--seconds N] [--inputs N]``: fuzz surfaces one after another; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from scformat import __version__
+from tools.fuzz.child import MEMORY, SECONDS
+from tools.fuzz.surfaces import SURFACES
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def fuzz(name: str, *, seconds: float, inputs: int, seed: int, coverage: bool, say: Any = print) -> dict[str, Any]:
+    """Fuzz a surface in child processes, a new one after each that died, and return what there is to tell."""
+    guided = coverage and SURFACES[name].guided
+    total: dict[str, Any] = {
+        "surface": name,
+        "about": SURFACES[name].about,
+        "engine": f"atheris {version('atheris')}" if guided else "seeded mutation",
+        "seed": seed,
+        "scformat": __version__,
+        "python": platform.python_version(),
+        "limits": {"memory_mb": MEMORY >> 20, "seconds_an_input": SECONDS},
+        "inputs": 0,
+        "seconds": 0.0,
+        "outcomes": Counter(),
+        "findings": {},
+        "slowest_s": 0.0,
+        "memory_above_start_mb": 0,
+    }
+    while total["seconds"] < seconds and total["inputs"] < inputs:
+        with tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=_scratch()) as work:
+            options = {
+                "coverage": guided,
+                "seed": seed,
+                "runs": inputs - total["inputs"],
+                "seconds": seconds - total["seconds"],
+            }
+            rc, log = _run(name, Path(work), options, total, say)
+            state = _state(Path(work))
+            _add(total, state)
+            if rc != 0:
+                found = _cause(name, Path(work), rc, log)
+                total["findings"].setdefault(found.pop("key"), {"times": 0, **found})["times"] += 1
+                if state is None:
+                    break  # it cannot even start
+            seed += 1
+    total["seconds"] = round(total["seconds"], 1)
+    return total
+
+
+def _scratch() -> str | None:
+    """Memory, where files are no writes to a disk."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def _run(name: str, work: Path, options: dict[str, Any], total: dict[str, Any], say: Any) -> tuple[int, str]:
+    log = work / "log"
+    with log.open("w") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tools.fuzz.child", name, str(work), json.dumps(options)], stdout=file, stderr=file
+        )
+        try:
+            while child.poll() is None:
+                time.sleep(0.5)
+                state = _state(work)
+                if state is not None:
+                    say(f"{name}: {total['inputs'] + state['inputs']:,} inputs, {len(state['findings'])} findings")
+        finally:
+            child.kill()
+            child.wait()
+    return child.returncode, log.read_text(errors="replace")[-4000:]
+
+
+def _state(work: Path) -> dict[str, Any] | None:
+    try:
+        state: dict[str, Any] = json.loads((work / "tally.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return state
+
+
+def _add(total: dict[str, Any], state: dict[str, Any] | None) -> None:
+    if state is None:
+        return
+    total["inputs"] += state["inputs"]
+    total["seconds"] += state["seconds"]
+    total["outcomes"] += Counter(state["outcomes"])
+    total["slowest_s"] = max(total["slowest_s"], state["slowest_s"])
+    total["memory_above_start_mb"] = max(total["memory_above_start_mb"], state["memory_above_start_mb"])
+    for key, found in state["findings"].items():
+        held = total["findings"].setdefault(key, {**found, "times": 0})
+        held["times"] += found["times"]
+
+
+def _cause(name: str, work: Path, rc: int, log: str) -> dict[str, Any]:
+    """Say what a child died of: the input it was reading is read once more, alone."""
+    inputs = [*work.glob("artifact-*"), work / "current"]
+    bad = next((path for path in inputs if path.exists()), None)
+    if bad is None:
+        return {"key": f"died {rc}", "what": log[-1500:], "input": ""}
+    kept = work / "suspect"
+    shutil.copyfile(bad, kept)
+    options = {"coverage": False, "one": str(kept), "runs": 1, "seconds": 1, "seed": 0}
+    again = work / "again"
+    again.mkdir()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.fuzz.child", name, str(again), json.dumps(options)],
+            capture_output=True, text=True, errors="replace", timeout=60, check=False,
+        )  # fmt: skip
+        what = f"died {rc}; alone {done.returncode}: {done.stderr[-600:]}"
+    except subprocess.TimeoutExpired:
+        what = f"died {rc}; alone it does not end"
+    return {"key": f"{bad.name.split('-')[0]} {rc}", "what": what, "input": kept.read_bytes()[:200_000].hex()}
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
+    parser.add_argument("surface", nargs="+", choices=[*SURFACES, "all"], metavar=f"{{{','.join(SURFACES)},all}}")
+    parser.add_argument("--seconds", type=float, default=600, help="time for each surface (600)")
+    parser.add_argument("--inputs", type=int, default=10**9, help="inputs of each surface, at most")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-coverage", action="store_true", help="seeded mutation alone, without atheris")
+    parser.add_argument(
+        "--out", type=Path, help=f"directory of the results; none are kept without it ({RESULTS.name}/)"
+    )
+    args = parser.parse_args()
+    coverage = not args.no_coverage and importlib.util.find_spec("atheris") is not None
+    if not coverage and not args.no_coverage:
+        print("atheris is not installed: seeded mutation instead (pip install 'scformat[fuzz]')", file=sys.stderr)
+    bad = 0
+    names = list(SURFACES) if "all" in args.surface else args.surface
+    for name in names:
+
+        def say(text: str) -> None:
+            if sys.stderr.isatty():
+                print(f"\r{text}", end="", file=sys.stderr)
+
+        result = fuzz(name, seconds=args.seconds, inputs=args.inputs, seed=args.seed, coverage=coverage, say=say)
+        if args.out is not None:
+            args.out.mkdir(parents=True, exist_ok=True)
+            (args.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        findings = result["findings"]
+        bad += len(findings)
+        print(f"{name}: {result['inputs']:,} inputs in {result['seconds']:.0f} s, {len(findings)} findings")
+        for key, found in findings.items():
+            print(f"  {found['times']} x {key}: {found['what'][:300]}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
