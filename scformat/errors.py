@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+NAMED_CELLS = 5
+"""Cells that the text of an error lists."""
+
 
 class ScformatError(Exception):
     """Base of all errors of this package.
@@ -79,6 +82,53 @@ class InvalidDataError(ScformatError):
     """The data is not what the operation needs: a bad source, a damaged store, a failed check."""
 
     exit_code = 1
+
+
+class DamagedDataError(InvalidDataError):
+    """What a store holds is lost, is not what was written, or breaks the encoding.
+
+    Attributes
+    ----------
+    array
+        Path of the array.
+    chunks : tuple of int
+        Chunks concerned, counted along the array's last axis; empty where not known.
+    cells : tuple of int
+        Rows of the store, ascending, among those that were asked for, that cannot be read because of it; empty where
+        the array is not one of cells.
+    """
+
+    array: str = ""
+    chunks: tuple[int, ...] = ()
+    cells: tuple[int, ...] = ()
+
+    def of_cells(self, cells: Iterable[int]) -> DamagedDataError:
+        """Return the same error with the cells that it concerns; itself where it has some, or there are none."""
+        rows = tuple(sorted(set(cells)))
+        if self.cells or not rows:
+            return self
+        named = ", ".join(map(str, rows[:NAMED_CELLS]))
+        more = f" and {len(rows) - NAMED_CELLS} more" if len(rows) > NAMED_CELLS else ""
+        found = f"{self.found}, for cell {named}{more}" if self.found else f"cell {named}{more}"
+        made = type(self)(self.code, self.what, where=self.where, expected=self.expected, found=found, hint=self.hint)
+        made.array, made.chunks, made.cells = self.array, self.chunks, rows
+        return made
+
+
+def damaged_data(
+    code: str,
+    what: str,
+    *,
+    where: object,
+    array: str,
+    chunks: Iterable[int] = (),
+    found: object = None,
+    hint: str | None = "restore the file from a copy, or convert again",
+) -> DamagedDataError:
+    """Build the error for an array that cannot be read."""
+    error = DamagedDataError(code, what, where=where, found=found, hint=hint)
+    error.array, error.chunks = array, tuple(chunks)
+    return error
 
 
 class UsageError(ScformatError, ValueError):

@@ -15,7 +15,7 @@ import numpy as np
 from scformat import layout
 from scformat.blobs import Blobs, Written, open_blobs
 from scformat.codec import ABSENT, DamagedError, decode_index, encode_json, encode_shard, index_size
-from scformat.errors import InvalidDataError
+from scformat.errors import DamagedDataError, InvalidDataError, damaged_data
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
 from scformat.native import decode_chunks
@@ -48,6 +48,8 @@ class Fetched:
 
     Attributes
     ----------
+    array
+        Path of the array.
     key
         Of the shard.
     numbers : int64 array, shape (n,)
@@ -60,6 +62,7 @@ class Fetched:
         Reads that it took.
     """
 
+    array: str
     key: str
     numbers: NDArray[np.int64]
     data: NDArray[np.uint8]
@@ -209,7 +212,7 @@ class Storage:
             decode_chunks(fetched.data, fetched.offsets[some], fetched.lengths[some], out)
         except DamagedError as error:
             number = int(fetched.numbers[first + error.place])
-            raise _damaged(self.at(fetched.key), f"chunk {number}: {error}") from None
+            raise _damaged(self.at(fetched.key), f"chunk {number}: {error}", fetched.array, [number]) from None
 
     def each_chunk(self, array: Array, numbers: NDArray[np.int64], *, keep: bool) -> Iterator[NDArray[Any]]:
         """Do as :meth:`read_chunks`, one chunk after another, a few at a time in memory.
@@ -242,12 +245,11 @@ class Storage:
         key = spec.key(grid)
         absent = places[:, 0] == ABSENT
         if absent.any():
-            raise _lost(self.at(key), f"chunk {int(numbers[absent][0])}")
+            raise _lost(self.at(key), f"chunk {int(numbers[absent][0])}", spec.path, numbers[absent].tolist())
         too_long = places[:, 1] > 2 * spec.chunk_bytes + 64
         if too_long.any():
-            raise _damaged(
-                self.at(key), f"chunk {int(numbers[too_long][0])}: a length of {int(places[too_long][0, 1])}"
-            )
+            found = f"chunk {int(numbers[too_long][0])}: a length of {int(places[too_long][0, 1])}"
+            raise _damaged(self.at(key), found, spec.path, numbers[too_long].tolist())
         offsets, lengths = places.astype(np.int64).T
         order = np.argsort(offsets, kind="stable")
         starts, stops = offsets[order], (offsets + lengths)[order]
@@ -257,10 +259,29 @@ class Storage:
         high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
         data = self._pool.empty(int(before[-1]), np.uint8)
-        self._blobs.read_ranges(key, low, high, data)
+        try:
+            self._blobs.read_ranges(key, low, high, data)
+        except InvalidDataError as error:  # the file is shorter than its index says
+            raise damaged_data(
+                error.code,
+                error.what,
+                where=error.where,
+                found=error.found,
+                hint=error.hint,
+                array=spec.path,
+                chunks=numbers.tolist(),
+            ) from None
         run = np.searchsorted(low, offsets, side="right") - 1
         places_in_data = before[run] + offsets - low[run]
-        return Fetched(key=key, numbers=numbers, data=data, offsets=places_in_data, lengths=lengths, requests=len(low))
+        return Fetched(
+            array=spec.path,
+            key=key,
+            numbers=numbers,
+            data=data,
+            offsets=places_in_data,
+            lengths=lengths,
+            requests=len(low),
+        )
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         key = spec.key(shard)
@@ -268,11 +289,11 @@ class Storage:
         if index is None:
             tail = self._blobs.read_tail(key, index_size(spec))
             if tail is None:
-                raise _lost(self.at(key), "the whole file")
+                raise _lost(self.at(key), "the whole file", spec.path, _chunks_of(spec, shard))
             try:
                 index = decode_index(tail, spec)
             except DamagedError as error:
-                raise _damaged(self.at(key), f"the index: {error}") from None
+                raise _damaged(self.at(key), f"the index: {error}", spec.path, _chunks_of(spec, shard)) from None
             self._indexes.put(key, index)
         return index
 
@@ -280,7 +301,8 @@ class Storage:
         """Raise where values of an array are its fill value, which no valid element is."""
         lost = values == np.array(array.fill, array.dtype)
         if lost.any():
-            raise _lost(self.at(array.path), f"the fill value at {np.argwhere(lost)[0].tolist()} of what was read")
+            found = f"the fill value at {np.argwhere(lost)[0].tolist()} of what was read"
+            raise _lost(self.at(array.path), found, array.path)
 
     def read_strings(self, strings: StringArray) -> Strings:
         """Read a whole string array and check that its offsets fit its bytes and its bytes are UTF-8."""
@@ -333,20 +355,20 @@ def array_spec(array: Array) -> ArraySpec:
     )
 
 
-def _lost(where: str, found: str) -> InvalidDataError:
-    return InvalidDataError(
-        "lost-chunk",
-        "a chunk or a file is missing",
-        where=where,
-        found=found,
-        hint="restore the file from a copy, or convert again",
+def _lost(where: str, found: str, array: str, chunks: Iterable[int] = ()) -> DamagedDataError:
+    return damaged_data(
+        "lost-chunk", "a chunk or a file is missing", where=where, found=found, array=array, chunks=chunks
     )
 
 
-def _damaged(where: str, found: str) -> InvalidDataError:
-    return InvalidDataError(
-        "damaged-chunk", "damaged data", where=where, found=found, hint="restore the file from a copy, or convert again"
-    )
+def _damaged(where: str, found: str, array: str, chunks: Iterable[int]) -> DamagedDataError:
+    return damaged_data("damaged-chunk", "damaged data", where=where, found=found, array=array, chunks=chunks)
+
+
+def _chunks_of(spec: ArraySpec, shard: tuple[int, ...]) -> range:
+    """Chunks of one file, along the last axis."""
+    size = spec.shard[-1] // spec.chunk[-1]
+    return range(shard[-1] * size, (shard[-1] + 1) * size)
 
 
 def _spans(region: Any, shape: Sequence[int]) -> tuple[Region, tuple[int, ...]]:

@@ -65,6 +65,7 @@ class Arrays:
     positions : uint64 array, shape (n,)
         Of the draws.
     source : int32 array, shape (n,)
+        -1 for a cell that has nothing.
     total : int64 array, shape (n,)
     labels : int64 array, shape (n_labels, n)
     dense : float32 array, shape (n, n_columns), or None
@@ -127,6 +128,9 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
         measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
         kind = ("top", "random", "all").index(spec.how)
         fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens)
+        absent = held.source[at] < 0  # zero genes are not for cells that are not there
+        tokens[0][absent] = how.n_columns if spec.pad_id is None else spec.pad_id
+        tokens[1][absent], tokens[2][absent] = 0, True
     if fault == TOO_MANY_TOKENS:
         assert how.tokens is not None
         raise InvalidDataError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from scformat.store.neighbours import NeighbourTable
 
 _CONTROL, _NEIGHBOUR = np.uint64(CONTROL_POSITIONS), np.uint64(1 << 62)
-N = TypeVar("N", np.int32, np.int64)
 _SLOTS = np.uint64(10)
 """Bits of the place in a list of neighbours: at most 1024 of them."""
 
@@ -120,6 +119,8 @@ class Surrounded:
     weights : float32 array, shape (n, k), or None
     how
         What is made of them.
+    lost : int64 array, shape (m,)
+        Those of `rows` that have nothing, as they or a neighbour cannot be read; ascending.
     """
 
     held: Held
@@ -128,6 +129,18 @@ class Surrounded:
     neighbours: NDArray[np.int64]
     weights: NDArray[np.float32] | None
     how: Neighbours
+    lost: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def with_nothing(self, rows: NDArray[np.int64]) -> Surrounded:
+        """Add cells that have nothing and no neighbours; none of `rows` is among these."""
+        joined = np.concatenate([self.rows, rows])
+        order = np.argsort(joined, kind="stable")
+        lists = np.concatenate([self.neighbours, np.full((len(rows), self.neighbours.shape[1]), NONE)])[order]
+        weights = self.weights
+        if weights is not None:
+            weights = np.concatenate([weights, np.zeros((len(rows), weights.shape[1]), weights.dtype)])[order]
+        lost = np.union1d(self.lost, rows)  # they may be held all the same, as neighbours of others
+        return replace(self, rows=joined[order], neighbours=lists, weights=weights, lost=lost)
 
     @property
     def nbytes(self) -> int:
@@ -181,6 +194,12 @@ class NeighbourReader:
         """Return the rows whose counts are read for some cells, each once: theirs and those of their neighbours."""
         rows = np.unique(rows)
         return rows if self.cells_a_draw == 1 else _union(rows, self.of(rows)[0])
+
+    def concerned(self, rows: NDArray[np.int64], cells: Sequence[int]) -> NDArray[np.int64]:
+        """Return those of some rows that are among cells that cannot be read, or have one as a neighbour."""
+        own = np.isin(rows, cells)
+        # A row that cannot be read may have no list of neighbours either.
+        return rows[own if own.any() else np.isin(self.table.rows(rows), cells).any(axis=1)]
 
     def read(
         self, rows: NDArray[np.int64], read: Callable[[NDArray[np.int64]], Held], *, labels: Sequence[str] = ()
@@ -251,11 +270,12 @@ def make_cells(
     around = held
     at = np.searchsorted(around.rows, rows)
     neighbours = around.neighbours[at]
-    cells = metacells(around.held, rows, neighbours, n_genes=how.n_genes) if around.how.metacells else around.held
+    made = np.where(np.isin(rows, around.lost), NONE, rows) if len(around.lost) else rows
+    cells = metacells(around.held, made, neighbours, n_genes=how.n_genes) if around.how.metacells else around.held
     weights = None if around.weights is None else around.weights[at]
     carried = _carried(around, neighbours, positions, how)
-    arrays = make_batch(cells, rows, positions, how)
-    return replace(arrays, neighbours=NeighbourArrays(cells=carried, k=neighbours.shape[1], weights=weights))
+    arrays = make_batch(cells, made, positions, how)
+    return replace(arrays, rows=rows, neighbours=NeighbourArrays(cells=carried, k=neighbours.shape[1], weights=weights))
 
 
 def _carried(around: Surrounded, neighbours: NDArray[np.int64], positions: NDArray[np.uint64], how: Assembly) -> Arrays:
@@ -270,14 +290,7 @@ def _carried(around: Surrounded, neighbours: NDArray[np.int64], positions: NDArr
             total=held.total[at],
             labels=held.labels[:, at].astype(np.int64),
         )
-    made = make_batch(held, rows, streams, how)
-    if made.tokens is not None:
-        # Zero genes are not for cells that are not there.
-        absent = rows < 0
-        ids, values, padding = made.tokens
-        ids[absent] = how.n_columns if how.tokens is None or how.tokens.pad_id is None else how.tokens.pad_id
-        values[absent], padding[absent] = 0, True
-    return made
+    return make_batch(held, rows, streams, how)
 
 
 def _streams(positions: NDArray[np.uint64], k: int) -> NDArray[np.uint64]:
@@ -324,18 +337,4 @@ def _without_counts(
 
 def _with_none(held: Held) -> Held:
     """Add, as row -1, a cell that has nothing: a list of neighbours can end early."""
-    none = np.full((len(held.labels), 1), -1, held.labels.dtype)
-    return replace(
-        held,
-        rows=_after(NONE, held.rows),
-        starts=_after(0, held.starts),
-        stops=_after(0, held.stops),
-        n_values=_after(0, held.n_values),
-        source=_after(-1, held.source),
-        total=_after(0, held.total),
-        labels=np.concatenate([none, held.labels], axis=1),
-    )
-
-
-def _after(first: int, values: NDArray[N]) -> NDArray[N]:
-    return np.concatenate([np.array([first], values.dtype), values])
+    return held.with_nothing(np.array([NONE]))

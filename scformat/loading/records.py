@@ -60,7 +60,7 @@ def read_records(
         if place is not None and place.field is not None:
             codes[i] = held[place.field]
         elif place is not None and place.array is not None:
-            codes[i] = read_at(storage, place.array, rows)
+            codes[i] = read_at(storage, place.array, rows, cells=part.start + rows)
     return Records(
         starts=starts,
         stops=stops,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.records import read_records
 from scformat.pool import Pool
-from scformat.store.fetch import entries_error, plan_chunks
+from scformat.store.fetch import entries_error, naming_cells, plan_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from scformat.store import Store
 
     Work: TypeAlias = Iterator[Callable[[], None]]
+
+I = TypeVar("I", np.int32, np.int64)  # noqa: E741
 
 TILE_ENTRIES = 1 << 18
 """Entries of the rows that one thread decodes at a time: 1 MiB, which stays in its cache."""
@@ -47,6 +49,7 @@ class Held:
     n_values : int32 array, shape (n,)
         Genes with a count.
     source : int32 array, shape (n,)
+        -1 for a cell that has nothing: it could not be read, or stands for no cell.
     total : int64 array, shape (n,)
         Stored sum over all columns of the cell's source.
     labels : int32 array, shape (n_labels, n)
@@ -67,6 +70,26 @@ class Held:
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where rows of the store, all of them held, lie here."""
         return np.searchsorted(self.rows, rows)
+
+    def with_nothing(self, rows: NDArray[np.int64]) -> Held:
+        """Add cells without counts and labels, source -1; none of them is held."""
+        joined = np.concatenate([self.rows, rows])
+        order = np.argsort(joined, kind="stable")
+
+        def after(values: NDArray[I], fill: int) -> NDArray[I]:
+            more = np.full((*values.shape[:-1], len(rows)), fill, values.dtype)
+            return np.concatenate([values, more], axis=-1)[..., order]
+
+        return replace(
+            self,
+            rows=joined[order],
+            starts=after(self.starts, 0),
+            stops=after(self.stops, 0),
+            n_values=after(self.n_values, 0),
+            source=after(self.source, -1),
+            total=after(self.total, 0),
+            labels=after(self.labels, -1),
+        )
 
     @property
     def nbytes(self) -> int:
@@ -125,8 +148,8 @@ def read_window(
 
     Raises
     ------
-    InvalidDataError
-        A chunk is missing or damaged, or its entries break the encoding.
+    DamagedDataError
+        A chunk is missing or damaged, or its entries break the encoding; the cells are named.
     """
     return _Reader(store, np.unique(rows), labels, Pool() if pool is None else pool).read(run)
 
@@ -185,7 +208,9 @@ class _Reader:
         entries = int((self._entry[1] - self._entry[0]).sum())
         self._words = self._pool.empty(WORDS_AN_ENTRY * entries, np.uint16)
         for part, low, high in self.parts():
-            run(self._tiles(part, low, high))
+            starts, stops = (ends[low:high] for ends in self._entry)
+            with naming_cells(part, starts, stops, self._rows[low:high]):
+                run(self._tiles(part, low, high))
         for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
             self._total[at] = sum_row(self._words, self._starts[at], self._stops[at])
         return Held(

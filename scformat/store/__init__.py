@@ -165,8 +165,8 @@ class Store:
         ------
         RowIndexError
             ``row-out-of-range``, an IndexError.
-        InvalidDataError
-            A chunk is missing or damaged; the cell is named.
+        DamagedDataError
+            A chunk is missing or damaged; the array, the chunk and the cells are named.
         """
         wanted = self.check_rows(rows)
         pieces: list[tuple[NDArray[np.int64], Decoded]] = []
@@ -208,7 +208,10 @@ class Store:
         """Return the sources' own names of some cells; the same may occur in several sources."""
         wanted = self.check_rows(rows)
         pieces = [
-            (some, read_strings_at(self._storage, part.barcode, wanted[some] - part.start, part.n_cells))
+            (
+                some,
+                read_strings_at(self._storage, part.barcode, wanted[some] - part.start, part.n_cells, first=part.start),
+            )
             for part, some in self._by_part(wanted)
         ]
         order = np.concatenate([some for some, _ in pieces]) if pieces else np.empty(0, np.int64)
@@ -303,8 +306,8 @@ class Store:
     def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         local = rows - part.start
         if array is not None:
-            return read_at(self._storage, array, local)
-        values: NDArray[np.int32] = read_at(self._storage, part.index, local)[field]
+            return read_at(self._storage, array, local, cells=rows)
+        values: NDArray[np.int32] = read_at(self._storage, part.index, local, cells=rows)[field]
         return values
 
     def _codes_reader(self, name: str) -> Callable[[ArrayLike | None], NDArray[np.int32]]:
@@ -345,7 +348,8 @@ class Store:
         pieces = []
         for part, some in self._by_part(rows):
             local = rows[some] - part.start
-            pieces.append((some, read_column(self._storage, described, part.obs.get(name), local, part.n_cells)))
+            found = read_column(self._storage, described, part.obs.get(name), local, part.n_cells, first=part.start)
+            pieces.append((some, found))
         if not pieces:
             return absent_column(described, 0)
         column = pieces[0][1] if len(pieces) == 1 else _stacked(pieces, len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.entries import DECODE_FAULTS, LOST, decode_rows
-from scformat.errors import InvalidDataError
+from scformat.errors import DamagedDataError, damaged_data
 from scformat.layout import RECORD_FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from scformat.manifest import Array, Part
@@ -59,8 +62,42 @@ def plan_chunks(starts: NDArray[np.int64], stops: NDArray[np.int64], *, chunk: i
     return Chunks(numbers=numbers, starts=places)
 
 
-def read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Read elements of a per-cell array (the last axis) in any order, repeats allowed."""
+def read_at(
+    storage: Storage, array: Array, rows: NDArray[np.int64], *, cells: NDArray[np.int64] | None = None
+) -> NDArray[Any]:
+    """Read elements of a per-cell array (the last axis) in any order, repeats allowed.
+
+    Parameters
+    ----------
+    cells : int64 array, shape (n,), or None
+        Row of the store that each element belongs to, for errors.
+
+    Raises
+    ------
+    DamagedDataError
+        A chunk is missing or damaged, an element is the fill value.
+    """
+    try:
+        values = _read_at(storage, array, rows)
+    except DamagedDataError as error:
+        if cells is None:
+            raise
+        raise error.of_cells(cells[np.isin(rows // array.chunk[-1], error.chunks)].tolist()) from None
+    lost = (values == np.array(array.fill, array.dtype)).any(axis=tuple(range(values.ndim - 1)))
+    if lost.any():
+        fault = damaged_data(
+            "lost-chunk",
+            "a chunk or a file is missing",
+            where=storage.at(array.path),
+            found=f"the fill value at {int(rows[lost][0])}",
+            array=array.path,
+            chunks=np.unique(rows[lost] // array.chunk[-1]).tolist(),
+        )
+        raise fault if cells is None else fault.of_cells(cells[lost].tolist())
+    return values
+
+
+def _read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[Any]:
     order = np.argsort(rows, kind="stable")
     at = rows[order]
     numbers, first = np.unique(at // array.chunk[-1], return_index=True)
@@ -70,7 +107,6 @@ def read_at(storage: Storage, array: Array, rows: NDArray[np.int64]) -> NDArray[
     chunks = storage.each_chunk(array, numbers, keep=len(array.shape) == 2)  # records are read again
     for number, chunk, (low, high) in zip(numbers.tolist(), chunks, pairwise(bounds), strict=True):
         values[..., order[low:high]] = chunk[..., at[low:high] - number * array.chunk[-1]]
-    storage.refuse_fill(array, values)
     return values
 
 
@@ -106,37 +142,62 @@ def locate_rows(
 
     Raises
     ------
-    InvalidDataError
+    DamagedDataError
         ``bad-row-end``; a chunk is missing or damaged.
     """
     shard = np.searchsorted(shard_rows, rows, side="right") - 1
     inner = rows > shard_rows[shard]
-    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]))
+    cells = part.start + np.concatenate([rows, rows[inner]])  # a row begins where the one before it ends
+    both = read_at(storage, part.index, np.concatenate([rows, rows[inner] - 1]), cells=cells)
     stops = both[ROW_END, : len(rows)].astype(np.int64)
     starts = np.zeros(len(rows), np.int64)
     starts[inner] = both[ROW_END, len(rows) :]
     capacity = part.entries.shard[1]
     bad = (stops < starts) | (stops > capacity) | (starts < 0)
     if bad.any():
-        row = int(rows[bad][0])
-        raise InvalidDataError(
+        raise damaged_data(
             "bad-row-end",
             "a row ends before it begins, or beyond its shard",
             where=storage.at(part.index.path),
-            found=f"row {row}: {starts[bad][0]} to {stops[bad][0]}",
+            found=f"{starts[bad][0]} to {stops[bad][0]}",
+            array=part.index.path,
             hint="run scformat validate",
-        )
+        ).of_cells((part.start + rows[bad]).tolist())
     return shard * capacity + starts, shard * capacity + stops, both[:, : len(rows)]
 
 
-def entries_error(fault: int, storage: Storage, part: Part, cell: int) -> InvalidDataError:
+def entries_error(fault: int, storage: Storage, part: Part, cell: int) -> DamagedDataError:
     """Make the error for entries that a decoding kernel refused; `cell` is a row of the store."""
-    return InvalidDataError(
+    return damaged_data(
         "lost-chunk" if fault == LOST else "bad-entries",
         DECODE_FAULTS[fault],
-        where=f"{storage.at(part.entries.path)}, cell {cell}",
+        where=storage.at(part.entries.path),
+        array=part.entries.path,
         hint="run scformat validate to see what is damaged",
-    )
+    ).of_cells([cell])
+
+
+@contextmanager
+def naming_cells(
+    part: Part, starts: NDArray[np.int64], stops: NDArray[np.int64], cells: NDArray[np.int64]
+) -> Iterator[None]:
+    """Let errors of chunks of counts name the cells that have entries in them.
+
+    Parameters
+    ----------
+    starts, stops : int64 arrays, shape (n,)
+        Where the entries of each cell begin and end.
+    cells : int64 array, shape (n,)
+        Rows of the store.
+    """
+    try:
+        yield
+    except DamagedDataError as error:
+        size = part.entries.chunk[1]
+        chunks = np.array(error.chunks, np.int64)
+        first, last = starts // size, (stops - 1) // size
+        bad = (stops > starts) & (np.searchsorted(chunks, last, side="right") > np.searchsorted(chunks, first))
+        raise error.of_cells(cells[bad].tolist()) from None
 
 
 def read_rows(
@@ -146,13 +207,14 @@ def read_rows(
 
     Raises
     ------
-    InvalidDataError
-        A chunk is missing or damaged, or its entries break the encoding; the row is named.
+    DamagedDataError
+        A chunk is missing or damaged, or its entries break the encoding; the cells are named.
     """
     distinct, inverse = np.unique(rows, return_inverse=True)
     starts, stops, _ = locate_rows(storage, part, shard_rows, distinct)
     plan = plan_chunks(starts, stops, chunk=part.entries.chunk[1])
-    entries = storage.read_chunks(part.entries, plan.numbers)
+    with naming_cells(part, starts, stops, part.start + distinct):
+        entries = storage.read_chunks(part.entries, plan.numbers)
     begin = plan.starts[inverse]
     end = begin + (stops - starts)[inverse]
     room = int((end - begin).sum())

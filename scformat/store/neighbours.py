@@ -109,7 +109,7 @@ class NeighbourTable:
         out = np.full((len(rows), self.k), absent, array.dtype)
         inside = np.flatnonzero(rows < self.n_rows)
         if len(inside):
-            out[inside] = read_at(self._store._storage, array, rows[inside]).T
+            out[inside] = read_at(self._store._storage, array, rows[inside], cells=rows[inside]).T
         return out
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scformat.columns import Column
+from scformat.errors import DamagedDataError
 from scformat.store.fetch import read_at
 from scformat.strings import Strings
 
@@ -21,26 +23,46 @@ if TYPE_CHECKING:
 
 
 def read_column(
-    storage: Storage, described: ObsColumn, values: ObsValues | None, rows: NDArray[np.int64], n_cells: int
+    storage: Storage,
+    described: ObsColumn,
+    values: ObsValues | None,
+    rows: NDArray[np.int64],
+    n_cells: int,
+    *,
+    first: int = 0,
 ) -> Column:
-    """Read a column of one part for some of its rows; `values` is None where the part has no such column."""
+    """Read a column of one part for some of its rows; `values` is None where the part has no such column.
+
+    Parameters
+    ----------
+    n_cells
+        Of the part.
+    first
+        Row of the store that the part begins with, for errors.
+
+    Raises
+    ------
+    DamagedDataError
+        A chunk is missing or damaged; the cells are named.
+    """
+    cells = first + rows
     if values is None:
         return absent_column(described, len(rows))
     mask = None
     if values.missing is not None:
-        mask = read_at(storage, values.missing, rows).astype(np.bool_)
+        mask = read_at(storage, values.missing, rows, cells=cells).astype(np.bool_)
     if values.strings is not None:
-        strings = read_strings_at(storage, values.strings, rows, n_cells)
+        strings = read_strings_at(storage, values.strings, rows, n_cells, first=first)
         return Column(kind="string", dtype="string", values=strings, mask=mask)
     if values.codes is not None:
-        codes = read_at(storage, values.codes, rows)
+        codes = read_at(storage, values.codes, rows, cells=cells)
         return Column(kind="categorical", dtype=described.dtype, values=codes, categories=())
     if values.values is None:
         raise TypeError(described.name)
     return Column(
         kind=described.kind,
         dtype=described.dtype,
-        values=read_at(storage, values.values, rows).astype(described.dtype),
+        values=read_at(storage, values.values, rows, cells=cells).astype(described.dtype),
         mask=mask,
     )
 
@@ -56,15 +78,28 @@ def absent_column(described: ObsColumn, n: int) -> Column:
     return Column(kind=described.kind, dtype=described.dtype, values=np.zeros(n, described.dtype), mask=mask)
 
 
-def read_strings_at(storage: Storage, strings: StringArray, rows: NDArray[np.int64], n: int) -> Strings:
-    """Read some strings; many of them at once by reading all."""
+def read_strings_at(
+    storage: Storage, strings: StringArray, rows: NDArray[np.int64], n: int, *, first: int = 0
+) -> Strings:
+    """Read some strings; many of them at once by reading all.
+
+    Parameters
+    ----------
+    n
+        How many strings there are.
+    first
+        Row of the store that the first of them is of, for errors.
+    """
     if len(rows) * 8 > n:
-        return storage.read_strings(strings).take(rows)
-    ends = read_at(storage, strings.offsets, np.concatenate([rows, rows + 1]))
+        with suppress(DamagedDataError):  # which of the strings that are wanted it concerns is found out below
+            return storage.read_strings(strings).take(rows)
+    cells = first + rows
+    ends = read_at(storage, strings.offsets, np.concatenate([rows, rows + 1]), cells=np.concatenate([cells, cells]))
     starts, stops = ends[: len(rows)], ends[len(rows) :]
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(stops - starts)])
     places = np.repeat(starts - offsets[:-1], stops - starts) + np.arange(offsets[-1])
-    data = read_at(storage, strings.bytes, places) if len(places) else np.empty(0, np.uint8)
+    each = np.repeat(cells, stops - starts)
+    data = read_at(storage, strings.bytes, places, cells=each) if len(places) else np.empty(0, np.uint8)
     return Strings(data=data, offsets=offsets)
 
 

@@ -42,11 +42,12 @@ class Batch:
         For a label with an ontology: bool, shape (B, n_terms), which terms (``store.labels[name].ontology.terms``)
         a cell is or lies below. For :class:`Ancestors`: int64, shape (B,), which of its terms, -1 none.
     source : int64 tensor, shape (B,)
-        Number of each cell's source.
+        Number of each cell's source; -1 for one that was skipped as it is damaged.
     total_counts : int64 tensor, shape (B,)
         Sum over all columns of the cell's source, before any choice of genes and any transform.
     valid : bool tensor, shape (B,)
-        False for a cell that only fills up the last batch of a finite pass.
+        False for a cell that only fills up the last batch of a finite pass, and for one that was skipped as it is
+        damaged: it has no counts, labels or source, and -1 as their codes.
     sets, combination : int64 tensors, shape (S,), or None
         With ``sets=``: number of each set in the stream, and the combination that it is of, a row of
         :attr:`CellLoader.combinations`. The cells of a set lie together: ``x.view(S, size, -1)``.
@@ -90,7 +91,8 @@ class Batch:
 
         A zero where this is False says nothing of the cell.
         """
-        found = torch.from_numpy(self._known().measured[self.source.cpu().numpy()])
+        source = self.source.cpu().numpy()
+        found = torch.from_numpy(self._known().measured[source] & (source >= 0)[:, None])
         return found.to(self.rows.device)
 
     def _known(self) -> Columns:

@@ -10,11 +10,11 @@ import torch.utils.data
 
 from scformat.errors import UsageError
 from scformat.loading.batches import make_batch
-from scformat.loading.faults import read_batch
 from scformat.loading.form import choose_form
 from scformat.loading.options import check_number, check_rank
 from scformat.loading.schedule import LOOK_AHEAD
 from scformat.loading.selection import choose_table
+from scformat.loading.window import read_window
 from scformat.sampling.state import State
 from scformat.store import Store, open_store
 from scformat.torch.batch import Batch, as_tensors
@@ -88,7 +88,7 @@ class CellDataset(torch.utils.data.Dataset[Batch]):
     def _read(self, rows: Sequence[int]) -> Batch:
         wanted = self.store.check_rows(np.asarray(rows))
         form = self._form
-        held = read_batch(self.store, wanted, labels=form.read)
+        held = read_window(self.store, wanted, labels=form.read)
         arrays = make_batch(held, wanted, wanted.astype(np.uint64), form.assembly)
         return as_tensors(arrays, np.ones(len(wanted), np.bool_), form)
 

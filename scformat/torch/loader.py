@@ -16,7 +16,7 @@ import numpy as np
 
 from scformat.errors import ScformatError, UsageError, unknown_name
 from scformat.loading.explanation import advice, measure_rate
-from scformat.loading.faults import read_batch
+from scformat.loading.faults import MOST_TRIES, Damage, OnDamage, check_way, read_sound
 from scformat.loading.form import choose_form
 from scformat.loading.neighbours import choose_neighbours, make_cells
 from scformat.loading.options import (
@@ -133,6 +133,11 @@ class CellLoader:
         The name of a neighbour table, or :class:`Neighbours`: ``batch.neighbours`` has those of each cell, or
         ``batch.x`` is the sum of a cell and its neighbours. They are read with the cells, so fewer draws fit in
         `memory` at once.
+    on_damage
+        ``raise`` where a cell cannot be read, once all batches before it are delivered; or ``skip`` such cells: they
+        keep their places in the stream, so that other ranks and resumed runs go on as ever, but have no counts and
+        ``batch.valid`` is False there. One warning tells the first error, and :attr:`damaged` counts. A cell is skipped
+        too if a neighbour that is read with it is damaged. What is not of cells, such as tables, raises always.
 
     Raises
     ------
@@ -172,6 +177,7 @@ class CellLoader:
         lanes: int | None = None,
         sets: Sets | None = None,
         neighbours: Neighbours | str | None = None,
+        on_damage: OnDamage = "raise",
     ) -> None:
         self.store = open_store(store) if isinstance(store, str | os.PathLike) else store
         self.batch_size = check_number("batch size", "bad-batch-size", batch_size)
@@ -212,6 +218,7 @@ class CellLoader:
         self._most = max(1, cells_held(self.store, parse_memory(memory)) // each)
         self._pool = Pool()
         self._delivery = Delivery.of(self._form, device=check_device(device), pinned=check_pinning(pin_memory))
+        self._damage = Damage(self.store.path) if check_way(on_damage) else None
 
     @property
     def genes(self) -> Any:
@@ -235,6 +242,14 @@ class CellLoader:
     @property
     def _drawn(self) -> Table | Combinations:
         return self.table if self._sets is None else self._sets.combinations
+
+    @property
+    def damaged(self) -> dict[int, int]:
+        """Cells skipped with ``on_damage="skip"``: rows of the store, and how often each was in a batch of this loader.
+
+        It begins empty, also where a stream is resumed.
+        """
+        return {} if self._damage is None else dict(self._damage.cells)
 
     @property
     def schedule(self) -> tuple[tuple[int, float], ...]:
@@ -263,7 +278,8 @@ class CellLoader:
         finish, state = self._delivery, self._state
         try:
             for step, arrays in delivered:
-                batch = finish(arrays, step.valid)
+                self._count(arrays)
+                batch = finish(arrays, step.valid & (arrays.source >= 0))
                 if self._sets is not None:
                     batch = with_sets(batch, step, arrays, self._sets, finish)
                 self._state = state.at(step.end)
@@ -278,19 +294,34 @@ class CellLoader:
         rows = np.concatenate([step.all_rows for step in steps])
         held = None
         with suppress(ScformatError):  # it meets the batch that it concerns, after those before it
-            held = self._read(rows, partial(read_window, run=run, pool=self._pool))
+            held = self._read(rows, partial(read_window, run=run, pool=self._pool), tries=MOST_TRIES)
         return Loaded(batches=[partial(self._make, step, held) for step in steps])
 
-    def _read(self, rows: NDArray[np.int64], read: Callable[..., Held]) -> Held | Surrounded:
+    def _read(
+        self, rows: NDArray[np.int64], read: Callable[..., Held], *, tries: int | None = None
+    ) -> Held | Surrounded:
         """Read cells, and their neighbours where these are asked for."""
         labels = self._form.read
-        reader = partial(read, self.store, labels=labels)
-        return reader(rows) if self._neighbours is None else self._neighbours.read(rows, reader, labels=labels)
+        reader: Callable[..., Any] = partial(read, self.store, labels=labels)
+        concerned: Callable[..., NDArray[np.int64]] = np.intersect1d
+        if self._neighbours is not None:
+            reader = partial(self._neighbours.read, read=reader, labels=labels)
+            concerned = self._neighbours.concerned
+        if self._damage is None:
+            return cast("Held | Surrounded", reader(rows))
+        return cast("Held | Surrounded", read_sound(rows, reader, self._damage, concerned=concerned, tries=tries))
+
+    def _count(self, arrays: Arrays) -> None:
+        """Count what was skipped."""
+        if self._damage is not None:
+            self._damage.count(arrays.rows[arrays.source < 0])
+            if arrays.control is not None:
+                self._damage.count(arrays.control.rows[arrays.control.source < 0])
 
     def _make(self, step: Step, held: Held | Surrounded | None) -> tuple[Step, Arrays]:
         """Make a batch; where its run could not be read whole, of what is read for it alone."""
         if held is None:
-            held = self._read(step.all_rows, read_batch)
+            held = self._read(step.all_rows, read_window)
         arrays = make_cells(held, step.rows, step.positions, self._delivery.assembly)
         return step, arrays if self._sets is None else make_controls(arrays, held, step, self._delivery.assembly)
 

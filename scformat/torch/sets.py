@@ -53,7 +53,7 @@ def with_sets(
     if arrays.control is not None:
         # A set that only fills up a pass has no valid cell; one that is itself filled up has valid controls.
         valid = np.repeat(step.valid.reshape(-1, sets.size).any(axis=1), sets.size)
-        control = finish(arrays.control, valid)
+        control = finish(arrays.control, valid & (arrays.control.source >= 0))
 
     def tensor(values: NDArray[Any]) -> torch.Tensor:
         return torch.from_numpy(values.astype(np.int64)).to(batch.rows.device)
