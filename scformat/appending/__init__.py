@@ -13,7 +13,7 @@ from scformat.appending.write import write_append
 from scformat.blobs import system_errors
 from scformat.conversion.engine import Threads
 from scformat.conversion.options import DEFAULTS, check_options
-from scformat.conversion.requests import check_names, gather
+from scformat.conversion.requests import blaming_sources, check_names, gather
 from scformat.conversion.survey import open_all, survey
 from scformat.errors import UsageError
 from scformat.genes import load_all
@@ -109,7 +109,7 @@ def _planned(
     references = load_all()
     opened, skipped = open_all(requests, options)
     try:
-        with Threads(options.jobs) as engine:
+        with blaming_sources(requests), Threads(options.jobs) as engine:
             surveyed, more = survey(
                 opened, options, references=references, engine=engine, scratch=scratch, progress=progress
             )

@@ -13,7 +13,7 @@ from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
 from scformat.conversion.publish import check_parent, staging
 from scformat.conversion.report import ConversionPlan
-from scformat.conversion.requests import check_names, gather
+from scformat.conversion.requests import blaming_sources, check_names, gather
 from scformat.conversion.resume import describe
 from scformat.conversion.survey import open_all, survey
 from scformat.conversion.write import write_store
@@ -94,7 +94,7 @@ def _planned(
     references = load_all()
     opened, skipped = open_all(requests, options)
     try:
-        with Threads(options.jobs) as engine:
+        with blaming_sources(requests), Threads(options.jobs) as engine:
             surveyed, more = survey(
                 opened,
                 options,

@@ -142,6 +142,8 @@ def staging(
             if journal is not None:
                 at_fault = isinstance(error, (InvalidDataError, UsageError, UnsupportedError, MissingExtraError))
                 done = state == "anew" and (at_fault or not any(journal.names(what) for what in _BEGUN))
+                # What was made of a source in two states cannot be told from what was made of one.
+                done = done or getattr(error, "code", None) == "source-changed"
             if not done:
                 _tell(error)
             raise

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scformat.errors import StorageError, UsageError
+from scformat.errors import ScformatError, StorageError, UsageError
 from scformat.sources import expand
+from scformat.sources.digest import check_unchanged, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 SETTINGS = ("organism", "counts", "gene_ids")
 """Columns of a sources table that override an option for one source."""
@@ -36,6 +38,8 @@ class Request:
         Where it is from (:data:`PROVENANCE`).
     constants
         Labels of all its cells, by name.
+    stamp
+        Of its files, before they were read; None for an object in memory.
     """
 
     source: Any
@@ -43,6 +47,7 @@ class Request:
     settings: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     constants: Mapping[str, str] = field(default_factory=dict)
+    stamp: str | None = None
 
 
 def gather(sources: Any, table: str | Path | None) -> list[Request]:
@@ -56,7 +61,7 @@ def gather(sources: Any, table: str | Path | None) -> list[Request]:
         if not sources:
             wanted = "at least one file, pattern or AnnData object"
             raise UsageError("no-sources", "no source is given", expected=wanted)
-    return [Request(source=item.source, name=item.name) for item in expand(sources)]
+    return [Request(source=item.source, name=item.name, stamp=_stamp(item.source)) for item in expand(sources)]
 
 
 def _read_table(path: Path) -> list[Request]:
@@ -115,7 +120,29 @@ def _request(record: Mapping[str, str], item: Any) -> Request:
         provenance={k: record[k] for k in PROVENANCE if k in record},
         constants={k: v for k, v in record.items() if k not in known}
         | ({"study": record["study"]} if "study" in record else {}),
+        stamp=_stamp(item.source),
     )
+
+
+def _stamp(source: Any) -> str | None:
+    return stamp(source) if isinstance(source, Path) else None
+
+
+def check_stamps(requests: Iterable[Request]) -> None:
+    """Refuse sources that were changed, replaced or removed since they were asked for (``source-changed``)."""
+    for request in requests:
+        if request.stamp is not None:
+            check_unchanged(request.source, request.stamp)
+
+
+@contextmanager
+def blaming_sources(requests: Iterable[Request]) -> Iterator[None]:
+    """Where reading fails because a source was changed meanwhile, say this instead."""
+    try:
+        yield
+    except ScformatError:
+        check_stamps(requests)
+        raise
 
 
 def check_names(requests: Sequence[Request]) -> None:

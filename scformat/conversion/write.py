@@ -11,6 +11,7 @@ from scformat import layout
 from scformat.conversion.counts import write_counts
 from scformat.conversion.encoder import RowEncoder
 from scformat.conversion.obs import obs_column, write_column
+from scformat.conversion.requests import check_stamps
 from scformat.conversion.resume import cannot_resume, plan_digest
 from scformat.genes import organism_name
 from scformat.manifest import (
@@ -226,6 +227,8 @@ def write_part(
         sources=_write_sources(storage, f"{path}/sources", plan, written.stats),
     )
     progress("writing cells", plan.n_cells, plan.n_cells)
+    # Everything of the sources has been read; what was edited in between must not stand under the digest of before.
+    check_stamps(s.request for s in plan.surveyed)
     return part
 
 
