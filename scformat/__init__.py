@@ -344,7 +344,8 @@ def vacuum(store: Store | str | os.PathLike[str], *, dry_run: bool = False) -> V
     """Remove the files below a store that its root does not name.
 
     They are what killed processes left, and tables, labels and gene indexes that a later root has replaced: a reader
-    that has the store open since before loses these.
+    that has the store open since before loses these. What a conversion left beside the store that was killed once the
+    store was in its place goes too; a conversion that can be resumed stays.
 
     Parameters
     ----------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scformat.blobs import system_errors
+from scformat.conversion.publish import left_behind
 from scformat.manifest import Array, as_json
 from scformat.publishing import alone, busy, read_root, replacing, store_directory
 from scformat.storage import MANIFEST_KEY, array_spec
@@ -25,7 +27,7 @@ class Vacuumed:
     Attributes
     ----------
     keys
-        The files, relative to the store, sorted.
+        The files, relative to the store, sorted; those of a killed conversion lie beside it (``../.NAME.partial/``).
     bytes
         Their size.
     """
@@ -69,8 +71,25 @@ def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
                 for path, _ in extra:
                     path.unlink()
                 _remove_empty(directory)
-    keys = tuple(path.relative_to(directory).as_posix() for path, _ in extra)
-    return Vacuumed(keys=keys, bytes=sum(size for _, size in extra))
+    keys = [path.relative_to(directory).as_posix() for path, _ in extra]
+    beside = _vacuum_beside(directory, dry_run=dry_run)
+    sizes = sum(size for _, size in extra) + sum(beside.values())
+    return Vacuumed(keys=tuple(sorted([*keys, *beside])), bytes=sizes)
+
+
+def _vacuum_beside(directory: Path, *, dry_run: bool) -> dict[str, int]:
+    """Remove what a conversion left that was killed once the store was in its place; return names and sizes."""
+    with system_errors(directory), left_behind(directory.resolve()) as home:
+        if home is None:
+            return {}
+        files = [p for p in home.rglob("*") if p.is_symlink() or not p.is_dir()]
+        sizes = {f"../{p.relative_to(home.parent).as_posix()}": p.lstat().st_size for p in files}
+        if not dry_run:
+            # The journal last: without it, whoever comes after a kill sees nothing to resume, as here.
+            for path in sorted(files, key=lambda p: (p.name == "journal", p.name == "lock")):
+                path.unlink()
+            shutil.rmtree(home, ignore_errors=True)
+        return sizes
 
 
 def _remove_empty(directory: Path) -> None:

@@ -174,6 +174,34 @@ def _look(home: Path, destination: Path, *, resume: bool, asked: Mapping[str, An
     return "on"
 
 
+@contextlib.contextmanager
+def left_behind(destination: Path) -> Iterator[Path | None]:
+    """Give the place beside a store that a killed conversion left and no run would resume, held for its removal.
+
+    None where there is no such place, where another process holds it, or where its conversion is not finished.
+    """
+    home = destination.parent / f".{destination.name}.partial"
+    try:
+        lock = os.open(home / "lock", os.O_RDWR)
+    except FileNotFoundError:  # nothing, or killed before anything was in it
+        yield home if home.is_dir() and not any(home.iterdir()) else None
+        return
+    try:
+        yield home if _locked(lock, home / "lock") and destination.exists() and not _resumable(home) else None
+    finally:
+        os.close(lock)
+
+
+def _resumable(home: Path) -> bool:
+    """Tell whether what lies in a place is a conversion whose store was not moved to its destination."""
+    if not (home / "journal").exists():
+        return False
+    journal = Journal(home)
+    journal.close()
+    published, root = journal.find("published", "root"), home / "store" / "zarr.json"
+    return published is None or (root.is_file() and file_sha256(root) == published.facts["sha256"])
+
+
 def _begin(home: Path, asked: Mapping[str, Any]) -> Journal:
     """Start anew: remove what an earlier run left, and write down what is asked for."""
     _clear(home)
