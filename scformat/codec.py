@@ -24,6 +24,12 @@ ABSENT = 2**64 - 1
 
 _CRC = 4
 _BLOSC_HEAD = 16
+_MOST_OFFSET = 1 << 62
+"""No file reaches as far, and sums of two such numbers fit 64 bits."""
+MOST_PACKED = 256
+"""Bytes that one byte of a packed chunk can stand for, rounded up: a chunk that claims more of them lies."""
+MOST_INDEX = 1 << 24
+"""Bytes of the largest index that is read: a million chunks in one file."""
 
 
 class DamagedError(Exception):
@@ -80,7 +86,9 @@ def decode_chunk(data: bytes, out: NDArray[Any]) -> None:
         The checksum differs, or the content has another size.
     """
     body = without_crc(data)
-    if len(body) < _BLOSC_HEAD or int.from_bytes(body[4:8], "little") != out.nbytes:
+    sizes = tuple(int.from_bytes(body[at : at + 4], "little") for at in (4, 12))
+    # The header's own sizes come before any decompression: a lie must not make blosc write or read past an end.
+    if len(body) < _BLOSC_HEAD or sizes != (out.nbytes, len(body)):
         raise DamagedError("a chunk of another size")
     blosc.use_threads = False
     try:
@@ -105,12 +113,32 @@ def decode_index(data: bytes, spec: ArraySpec) -> NDArray[np.uint64]:
     Raises
     ------
     DamagedError
-        The file is too short, or the checksum differs.
+        The file is too short, the checksum differs, or chunks lie where they cannot.
     """
     if len(data) != index_size(spec):
         raise DamagedError("a file shorter than its index")
     counts = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
-    return np.frombuffer(without_crc(data), "<u8").reshape(*counts, 2)
+    index = np.frombuffer(without_crc(data), "<u8")
+    _check_places(index.reshape(-1, 2), spec.chunk_bytes)
+    return index.reshape(*counts, 2)
+
+
+def _check_places(places: NDArray[np.uint64], chunk_bytes: int) -> None:
+    """Refuse chunks that overlap, or that cannot have the size that they say: what is allocated follows from it."""
+    held = np.flatnonzero((places != ABSENT).any(axis=1))
+    offsets, lengths = places[held].T
+    packed = np.uint64(-(-chunk_bytes // MOST_PACKED))
+    for what, bad in (
+        ("an offset of", offsets >= _MOST_OFFSET),
+        ("a length of", (lengths > min(2 * chunk_bytes + 64, _MOST_OFFSET)) | (lengths < packed)),
+    ):
+        if bad.any():
+            values = offsets if what == "an offset of" else lengths
+            raise DamagedError(f"chunk {held[bad][0]}: {what} {values[bad][0]}")
+    order = np.argsort(offsets, kind="stable")
+    overlap = np.flatnonzero(offsets[order][1:] < (offsets + lengths)[order][:-1])
+    if len(overlap):
+        raise DamagedError(f"chunk {held[order][overlap[0] + 1]}: it overlaps another one")
 
 
 def with_crc(data: bytes) -> bytes:

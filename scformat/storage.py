@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import threading
 from collections import OrderedDict, deque
@@ -14,7 +15,7 @@ import numpy as np
 
 from scformat import layout
 from scformat.blobs import Blobs, Written, open_blobs
-from scformat.codec import ABSENT, DamagedError, decode_index, encode_json, encode_shard, index_size
+from scformat.codec import ABSENT, MOST_INDEX, DamagedError, decode_index, encode_json, encode_shard, index_size
 from scformat.errors import DamagedDataError, InvalidDataError, damaged_data
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
@@ -144,14 +145,15 @@ class Storage:
     def _read_region(self, array: Array, region: Region) -> NDArray[Any]:
         """Read a region of an array of any grid, shard by shard."""
         spec = array_spec(array)
-        out = np.empty([stop - start for start, stop in region], array.dtype)
-        chunks = [range(a // c, -(-b // c)) for (a, b), c in zip(region, spec.chunk, strict=True)]
-        wanted: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-        for chunk in itertools.product(*chunks):
-            shard = tuple(i * c // s for i, c, s in zip(chunk, spec.chunk, spec.shard, strict=True))
-            wanted.setdefault(shard, []).append(chunk)
+        extent = [stop - start for start, stop in region]
+        if 0 in extent:
+            return np.empty(extent, array.dtype)
+        self._require(spec, region)
+        out = np.empty(extent, array.dtype)
         a_shard = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
-        for shard, here in wanted.items():
+        for shard in _grid_of(region, spec.shard):
+            held = _within(region, shard, spec)
+            here = list(itertools.product(*(range(first, last) for first, last in held)))
             inner = np.array([[i % n for i, n in zip(chunk, a_shard, strict=True)] for chunk in here])
             numbers = np.ravel_multi_index(tuple(inner.T), a_shard)
             fetched = self._fetch_many(spec, shard, numbers, self._index(spec, shard).reshape(-1, 2)[numbers])
@@ -160,6 +162,28 @@ class Storage:
             for chunk, values in zip(here, decoded, strict=True):
                 _copy(values, chunk, spec, out, region)
         return out
+
+    def require(self, array: Array) -> None:
+        """Raise unless the files hold all of an array, as its shape says.
+
+        Indexes are read one after another, so that whoever lies of a shape is found out at the first file that is
+        not there, before anything of that size is made.
+        """
+        self._require(array_spec(array), tuple((0, n) for n in array.shape))
+
+    def _require(self, spec: ArraySpec, region: Region) -> None:
+        for shard in _grid_of(region, spec.shard):
+            index = self._index(spec, shard)
+            some = tuple(
+                slice(first - i * s // c, last - i * s // c)
+                for (first, last), i, s, c in zip(
+                    _within(region, shard, spec), shard, spec.shard, spec.chunk, strict=True
+                )
+            )
+            absent = index[some][..., 0] == ABSENT
+            if absent.any():
+                found = f"chunk {np.argwhere(absent)[0].tolist()} of what was asked for"
+                raise _lost(self.at(spec.key(shard)), found, spec.path, _chunks_of(spec, shard))
 
     def read_chunks(self, array: Array, numbers: NDArray[np.int64]) -> NDArray[Any]:
         """Read whole chunks of an array whose chunks are cut along the last axis alone.
@@ -180,6 +204,9 @@ class Storage:
         InvalidDataError
             ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
         """
+        spec, last = array_spec(array), array.shard[-1] // array.chunk[-1]
+        for shard in np.unique(numbers // last).tolist():
+            self._index(spec, (*(0 for _ in array.shape[:-1]), shard))  # chunks are of a size that the files can hold
         out = np.empty((len(numbers), *array.chunk), array.dtype)
         low = 0
         for fetched in self.fetch_chunks(array, numbers):
@@ -246,10 +273,6 @@ class Storage:
         absent = places[:, 0] == ABSENT
         if absent.any():
             raise _lost(self.at(key), f"chunk {int(numbers[absent][0])}", spec.path, numbers[absent].tolist())
-        too_long = places[:, 1] > 2 * spec.chunk_bytes + 64
-        if too_long.any():
-            found = f"chunk {int(numbers[too_long][0])}: a length of {int(places[too_long][0, 1])}"
-            raise _damaged(self.at(key), found, spec.path, numbers[too_long].tolist())
         offsets, lengths = places.astype(np.int64).T
         order = np.argsort(offsets, kind="stable")
         starts, stops = offsets[order], (offsets + lengths)[order]
@@ -287,7 +310,11 @@ class Storage:
         key = spec.key(shard)
         index = self._indexes.get(key)
         if index is None:
-            tail = self._blobs.read_tail(key, index_size(spec))
+            size = index_size(spec)
+            if size > MOST_INDEX:
+                found = f"an index of {size} bytes, more than any file needs"
+                raise _damaged(self.at(key), found, spec.path, _chunks_of(spec, shard))
+            tail = self._blobs.read_tail(key, size)
             if tail is None:
                 raise _lost(self.at(key), "the whole file", spec.path, _chunks_of(spec, shard))
             try:
@@ -312,11 +339,14 @@ class Storage:
         where = self.at(strings.offsets.path)
         if offsets[0] != 0 or offsets[-1] != n_bytes or (np.diff(offsets) < 0).any():
             raise InvalidDataError("bad-offsets", "string offsets do not fit their bytes", where=where)
-        try:
-            data.tobytes().decode()
-        except UnicodeDecodeError as error:
-            raise InvalidDataError("bad-utf8", str(error), where=self.at(strings.bytes.path)) from None
-        return Strings(data=data, offsets=offsets)
+        return self.checked_text(strings, Strings(data=data, offsets=offsets))
+
+    def checked_text(self, strings: StringArray, found: Strings) -> Strings:
+        """Return what was read of a string array if it is UTF-8, string by string."""
+        why = found.why_no_text()
+        if why is not None:
+            raise InvalidDataError("bad-utf8", why, where=self.at(strings.bytes.path), hint="run scformat validate")
+        return found
 
 
 class _Cache:
@@ -387,6 +417,25 @@ def _spans(region: Any, shape: Sequence[int]) -> tuple[Region, tuple[int, ...]]:
         else:
             spans.append((int(item), int(item) + 1))
     return tuple(spans), tuple(kept)
+
+
+def _grid_of(region: Region, shard: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the files that a region touches, in C order; of any number of them, one after another."""
+    ranges = [range(start // s, -(-stop // s)) for (start, stop), s in zip(region, shard, strict=True)]
+    for flat in range(math.prod(map(len, ranges))):
+        place, rest = [], flat
+        for some in reversed(ranges):
+            rest, at = divmod(rest, len(some))
+            place.append(some[at])
+        yield tuple(reversed(place))
+
+
+def _within(region: Region, shard: tuple[int, ...], spec: ArraySpec) -> Region:
+    """Return first and last (excluded) chunk along each axis of what a file holds of a region."""
+    return tuple(
+        (max(start, i * s) // c, -(-min(stop, (i + 1) * s) // c))
+        for (start, stop), i, s, c in zip(region, shard, spec.shard, spec.chunk, strict=True)
+    )
 
 
 def _copy(values: NDArray[Any], chunk: tuple[int, ...], spec: ArraySpec, out: NDArray[Any], region: Region) -> None:

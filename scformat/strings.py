@@ -71,6 +71,17 @@ class Strings:
         for start, stop in itertools.pairwise(offsets):
             yield raw[start:stop].decode()
 
+    def why_no_text(self) -> str | None:
+        """Say why not every string is UTF-8 by itself; None where all are. The offsets have to fit."""
+        data = self.data[self.offsets[0] : self.offsets[-1]]
+        try:
+            data.tobytes().decode()
+        except UnicodeDecodeError as error:
+            return str(error)
+        inner = self.offsets[(self.offsets > self.offsets[0]) & (self.offsets < self.offsets[-1])]
+        within = self.data[inner] & 0xC0 == 0x80  # all together are text: only an end within a letter breaks it
+        return f"a string ends within a letter, at byte {inner[within][0]}" if within.any() else None
+
     def take(self, rows: NDArray[np.integer[Any]]) -> Strings:
         """Strings at `rows`, in that order; repeats allowed, every row in ``0..n-1``."""
         lengths = np.diff(self.offsets)[rows]

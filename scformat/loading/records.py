@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.layout import RECORD_FIELDS
+from scformat.store.codes import check_codes, label_codes, source_numbers
 from scformat.store.fetch import locate_rows, read_at
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from scformat.manifest import Part
     from scformat.storage import Storage
+    from scformat.store import Store
 
 _SOURCE, _TOTAL = (RECORD_FIELDS.index(name) for name in ("source", "total_counts"))
 
@@ -61,6 +63,7 @@ def read_records(
             codes[i] = held[place.field]
         elif place is not None and place.array is not None:
             codes[i] = read_at(storage, place.array, rows, cells=part.start + rows)
+    check_codes(held[_SOURCE], source_numbers(part), where=storage.at(part.index.path))
     return Records(
         starts=starts,
         stops=stops,
@@ -68,3 +71,9 @@ def read_records(
         total=held[_TOTAL].astype(np.int64),
         labels=codes,
     )
+
+
+def check_labels(store: Store, labels: Sequence[str], codes: NDArray[np.int32]) -> None:
+    """Refuse codes that are no categories of their labels; int32, shape (n_labels, n)."""
+    for name, some in zip(labels, codes, strict=True):
+        check_codes(some, label_codes(store.manifest, name), where=f"{store.path}, label {name!r}")

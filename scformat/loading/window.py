@@ -12,7 +12,7 @@ import numpy as np
 
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
-from scformat.loading.records import read_records
+from scformat.loading.records import check_labels, read_records
 from scformat.pool import Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
 
@@ -204,6 +204,7 @@ class _Reader:
             self._source[low:high] = found.source
             self._total[low:high] = found.total
             self._codes[:, low:high] = found.labels
+        check_labels(self._store, self._labels, self._codes)
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
         self._words = self._pool.empty(WORDS_AN_ENTRY * entries, np.uint16)

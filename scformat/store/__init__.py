@@ -17,6 +17,7 @@ from scformat.layout import RECOMPUTE
 from scformat.root import decode_root
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
+from scformat.store.codes import check_codes, label_codes, source_numbers, split_codes
 from scformat.store.fetch import read_at, read_rows
 from scformat.store.labels import Label, Labels
 from scformat.store.neighbours import NeighbourTables
@@ -299,8 +300,11 @@ class Store:
             if name == "split":
                 place = part.split
                 out[some] = -1 if place is None else self._place(part, place.field, place.array, rows[some])
+                check_codes(out[some], split_codes(self.manifest), where=f"{self.path}, splits")
             else:
                 out[some] = self._place(part, part.fields.index(name), None, rows[some])
+                if name == "source":
+                    check_codes(out[some], source_numbers(part), where=self._storage.at(part.index.path))
         return out
 
     def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -318,6 +322,7 @@ class Store:
                 place = part.labels.get(name)
                 if place is not None:
                     out[some] = self._place(part, place.field, place.array, wanted[some])
+                    check_codes(out[some], label_codes(self.manifest, name), where=f"{self.path}, label {name!r}")
             return out
 
         return codes

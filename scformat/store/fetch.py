@@ -154,10 +154,14 @@ def locate_rows(
     starts[inner] = both[ROW_END, len(rows) :]
     capacity = part.entries.shard[1]
     bad = (stops < starts) | (stops > capacity) | (starts < 0)
+    # A cell that is not read may have the wrong end, and kernels lay the chunks of the others end to end.
+    order = np.argsort(rows, kind="stable")
+    low, high = order[:-1], order[1:]
+    bad[high] |= (starts[high] < stops[low]) & (shard[high] == shard[low]) & (rows[high] > rows[low])
     if bad.any():
         raise damaged_data(
             "bad-row-end",
-            "a row ends before it begins, or beyond its shard",
+            "a row that ends before it begins, begins before another ends, or ends beyond its shard",
             where=storage.at(part.index.path),
             found=f"{starts[bad][0]} to {stops[bad][0]}",
             array=part.index.path,

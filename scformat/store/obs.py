@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.columns import Column
-from scformat.errors import DamagedDataError
+from scformat.errors import DamagedDataError, InvalidDataError
+from scformat.store.codes import check_codes
 from scformat.store.fetch import read_at
 from scformat.strings import Strings
 
@@ -56,6 +57,8 @@ def read_column(
         return Column(kind="string", dtype="string", values=strings, mask=mask)
     if values.codes is not None:
         codes = read_at(storage, values.codes, rows, cells=cells)
+        n = 0 if described.categories is None else described.categories.n
+        check_codes(codes, range(-1, n), where=storage.at(values.codes.path))
         return Column(kind="categorical", dtype=described.dtype, values=codes, categories=())
     if values.values is None:
         raise TypeError(described.name)
@@ -93,14 +96,21 @@ def read_strings_at(
     if len(rows) * 8 > n:
         with suppress(DamagedDataError):  # which of the strings that are wanted it concerns is found out below
             return storage.read_strings(strings).take(rows)
-    cells = first + rows
-    ends = read_at(storage, strings.offsets, np.concatenate([rows, rows + 1]), cells=np.concatenate([cells, cells]))
-    starts, stops = ends[: len(rows)], ends[len(rows) :]
+    distinct, place = np.unique(rows, return_inverse=True)
+    cells = first + distinct
+    ends = read_at(
+        storage, strings.offsets, np.concatenate([distinct, distinct + 1]), cells=np.concatenate([cells, cells])
+    )
+    starts, stops = ends[: len(distinct)], ends[len(distinct) :]
+    n_bytes = strings.bytes.shape[0]
+    if (starts < 0).any() or (stops < starts).any() or (starts[1:] < stops[:-1]).any() or (stops > n_bytes).any():
+        where = storage.at(strings.offsets.path)
+        raise InvalidDataError("bad-offsets", "string offsets do not fit their bytes", where=where)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(stops - starts)])
     places = np.repeat(starts - offsets[:-1], stops - starts) + np.arange(offsets[-1])
     each = np.repeat(cells, stops - starts)
     data = read_at(storage, strings.bytes, places, cells=each) if len(places) else np.empty(0, np.uint8)
-    return Strings(data=data, offsets=offsets)
+    return storage.checked_text(strings, Strings(data=data, offsets=offsets)).take(place)
 
 
 def to_pandas(column: Column, restore: SourceColumn | None = None) -> pd.Series[Any]:

@@ -1,0 +1,126 @@
+"""A sound store, and copies of it that lie: every checksum and the root's digest fit, as a stranger can make them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
+
+from samples import counts_matrix, gene_ids, rich_obs, sample
+
+import scformat
+from scformat.codec import decode_index, encode_json, encode_shard, index_size, with_crc
+from scformat.manifest import Array
+from scformat.storage import array_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from scformat.manifest import Manifest, Part
+    from scformat.store import Store
+
+N_CELLS, N_GENES = 1_200, 200
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """None of these stores must outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with labels, splits, a table and obs columns of every kind."""
+    rng = np.random.default_rng(0)
+    obs = rich_obs(N_CELLS).reset_index(drop=True)
+    obs["lab"] = pd.Categorical(rng.choice(["a", "b", "c"], N_CELLS))
+    obs["donor"] = pd.Categorical(rng.choice(list("pqrs"), N_CELLS))
+    values = counts_matrix(N_CELLS, N_GENES, seed=4, mean=2.0)
+    source = sample(values, genes=gene_ids(N_GENES), obs={name: obs[name].values for name in obs.columns})
+    path = tmp_path_factory.mktemp("hostile") / "sound.cells"
+    scformat.convert(
+        [source], path, jobs=1, labels=["lab", "donor"], splits="train=0.8,test=0.2", split_by=["donor"],
+        weights=["ct=lab:balanced"],
+    )  # fmt: skip
+    return path
+
+
+class Liar:
+    """A copy of the sound store, to be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self) -> Store:
+        """Open the copy as it is now."""
+        return scformat.open(self.path)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the copy says of itself."""
+        return self.open().manifest
+
+    @property
+    def part(self) -> Part:
+        """The only part."""
+        return self.manifest.parts[0]
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Change the manifest, and give the root its right digest."""
+        document = json.loads((self.path / "zarr.json").read_bytes())
+        manifest = document["attributes"]["scformat"]
+        change(manifest)
+        manifest["sha256"] = "0" * 64
+        blank = encode_json(document)
+        digest = hashlib.sha256(blank).hexdigest()
+        head, tail = blank.rsplit(b'"' + b"0" * 64 + b'"', 1)
+        (self.path / "zarr.json").write_bytes(head + f'"{digest}"'.encode() + tail)
+
+    def values(self, array: Array) -> NDArray[Any]:
+        """Return an array's values, to be changed."""
+        return self.open()._storage.read_array(array).copy()
+
+    def write(self, array: Array, values: NDArray[Any]) -> None:
+        """Write an array's files anew, with right checksums."""
+        spec = array_spec(array)
+        for index, key in spec.files():
+            (self.path / key).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / key).write_bytes(encode_shard(spec, values[spec.slices(index)]))
+
+    def change(self, array: Array, at: Any, value: Any) -> None:
+        """Change elements of an array."""
+        values = self.values(array)
+        values[at] = value
+        self.write(array, values)
+
+    def file_of(self, array: Array) -> Path:
+        """Return the first file of an array."""
+        return self.path / array_spec(array).key((0,) * len(array.shape))
+
+    def place_chunk(self, array: Array, offset: int, length: int) -> None:
+        """Let the index of an array's first file say another place for its first chunk."""
+        spec, path = array_spec(array), self.file_of(array)
+        data, size = path.read_bytes(), index_size(spec)
+        index = decode_index(data[-size:], spec).copy()
+        index.reshape(-1, 2)[0] = offset, length
+        path.write_bytes(data[:-size] + with_crc(index.tobytes()))
+
+
+@pytest.fixture
+def liar(sound: Path, tmp_path: Path) -> Liar:
+    """A copy of the sound store."""
+    return Liar(Path(shutil.copytree(sound, tmp_path / "liar.cells")))
