@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -316,6 +316,26 @@ def replace_file(path: Path, data: bytes) -> None:
             made.replace(path)
             sync_path(path.parent)
         finally:
+            made.unlink(missing_ok=True)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, in the place of what is there.
+
+    Raises
+    ------
+    StorageError
+        ``cannot-write``.
+    """
+    # Of a name that is known before it is made, so that an interrupt at any moment finds it.
+    made = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        made.write_bytes(content)
+        made.replace(target)
+    except OSError as error:
+        raise StorageError("cannot-write", error.strerror or str(error), where=target) from None
+    finally:
+        with suppress(OSError):
             made.unlink(missing_ok=True)
 
 

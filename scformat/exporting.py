@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat.blobs import write_whole
 from scformat.errors import InvalidDataError, StorageError, UsageError
 from scformat.store.obs import to_pandas, with_categories
 
@@ -107,18 +107,20 @@ def export_store(
             "no-cells", "no cell is selected", where=store.path, found=where or "an empty list of rows"
         )
     data = store.to_anndata(chosen) if source is None else source_anndata(store, source, chosen)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    made = Path(name)
-    try:
-        data.write_h5ad(made, compression="gzip", convert_strings_to_categoricals=False)
-        made.chmod(0o644)
-        made.replace(target)
-    except OSError as error:
-        raise StorageError("cannot-write", error.strerror or str(error), where=target) from None
-    finally:
-        made.unlink(missing_ok=True)
+    write_whole(target, _as_h5ad(data))
     return target
+
+
+def _as_h5ad(data: anndata.AnnData) -> bytes:
+    """Return the content of a file, made in memory: on a full disk HDF5 ends the process when it closes a file."""
+    import h5py
+    from anndata.io import write_elem
+
+    with h5py.File("export", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
 
 
 def read_row_file(path: str | os.PathLike[str]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ found out it returns.
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Batch(Protocol[A, R]):
-    """Tasks under way; on leaving its block those that have not begun are given up."""
+    """Tasks under way; on leaving its block those that have not begun are given up, and the others waited for."""
 
     def __iter__(self) -> Iterator[tuple[A, R]]:
         """Yield each task's argument and result as they end; the failure of one is raised."""
@@ -114,3 +114,4 @@ class _ThreadBatch(Generic[A, R]):
 
     def __exit__(self, *_: object) -> None:
         self.drop(lambda _: True)
+        wait(self._left)  # who fails removes what was begun, and nobody may write there afterwards

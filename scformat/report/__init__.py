@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scformat.blobs import write_whole
 from scformat.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -75,16 +75,5 @@ def write_report(
     if not target.parent.is_dir():
         raise StorageError("no-directory", "there is no such directory", where=target.parent, hint="create it first")
     text = render_report(store, tables=tables, progress=progress)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        made = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            made.chmod(0o644)
-            made.replace(target)
-        finally:
-            made.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError("cannot-write", error.strerror or str(error), where=target) from None
+    write_whole(target, text.encode())
     return target

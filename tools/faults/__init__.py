@@ -1,0 +1,1 @@
+"""What kills, full disks and other faults do to stores."""
