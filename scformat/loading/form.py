@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from scformat.store import Store
 
 
+CELLS_TOGETHER = 1024
+"""That one thread makes batches of, one after another: a millisecond's work, where a batch may be a tenth of that."""
+BYTES_TOGETHER = 24 << 20
+"""Of the batches that one thread makes so: more would not stay in a processor's outer cache."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Form:
     """What a batch looks like.
@@ -102,3 +108,14 @@ def choose_form(
             measured=columns.measured if spec is not None and spec.add_zero_genes else None,
         ),
     )
+
+
+def made_together(store: Store, assembly: Assembly, batch_size: int) -> int:
+    """Return how many batches one thread makes at a time."""
+    if assembly.output == "dense":
+        a_cell = 4.0 * assembly.n_columns
+    elif assembly.tokens is not None:
+        a_cell = 13.0 * assembly.tokens.max_len
+    else:
+        a_cell = 8.0 * store.manifest.n_entries / max(store.n_cells, 1)
+    return max(1, min(CELLS_TOGETHER // batch_size, int(BYTES_TOGETHER / max(a_cell, 1.0)) // batch_size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,6 +33,8 @@ I = TypeVar("I", np.int32, np.int64)  # noqa: E741
 
 TILE_ENTRIES = 1 << 18
 """Entries of the rows that one thread decodes at a time: 1 MiB, which stays in its cache."""
+TILES_TOGETHER = 4
+"""That a thread decodes one after another: see :class:`scformat.loading.prefetch._Pipeline`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -237,8 +240,13 @@ class _Reader:
             a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
             entries = np.cumsum(stops[a:b] - starts[a:b])
             cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
-            for first, last in _pairs(a, b, cut):
-                yield lambda f=fetched, x=low + first, y=low + last: self._decode(part, f, x, y)  # type: ignore[misc]
+            bounds = list(_pairs(low + a, low + b, cut))
+            for begin in range(0, len(bounds), TILES_TOGETHER):
+                yield partial(self._decode_tiles, part, fetched, bounds[begin : begin + TILES_TOGETHER])
+
+    def _decode_tiles(self, part: Part, fetched: Fetched, tiles: list[tuple[int, int]]) -> None:
+        for low, high in tiles:
+            self._decode(part, fetched, low, high)
 
     def _decode(self, part: Part, fetched: Fetched, low: int, high: int) -> None:
         """Decode and pack the rows `low` .. `high` - 1, all of one shard."""

@@ -17,7 +17,7 @@ import numpy as np
 from scformat.errors import ScformatError, UsageError, unknown_name
 from scformat.loading.explanation import advice, measure_rate
 from scformat.loading.faults import MOST_TRIES, Damage, OnDamage, check_way, read_sound
-from scformat.loading.form import choose_form
+from scformat.loading.form import choose_form, made_together
 from scformat.loading.neighbours import choose_neighbours, make_cells
 from scformat.loading.options import (
     cells_held,
@@ -216,6 +216,7 @@ class CellLoader:
         with_controls = form is not None and form.controls is not None
         each = (2 if with_controls else 1) * (1 if self._neighbours is None else self._neighbours.cells_a_draw)
         self._most = max(1, cells_held(self.store, parse_memory(memory)) // each)
+        self._together = made_together(self.store, self._form.assembly, batch_size)
         self._pool = Pool()
         self._delivery = Delivery.of(self._form, device=check_device(device), pinned=check_pinning(pin_memory))
         self._damage = Damage(self.store.path) if check_way(on_damage) else None
@@ -295,7 +296,8 @@ class CellLoader:
         held = None
         with suppress(ScformatError):  # it meets the batch that it concerns, after those before it
             held = self._read(rows, partial(read_window, run=run, pool=self._pool), tries=MOST_TRIES)
-        return Loaded(batches=[partial(self._make, step, held) for step in steps])
+        together = range(0, len(steps), self._together)
+        return Loaded(batches=[partial(self._make, steps[at : at + self._together], held) for at in together])
 
     def _read(
         self, rows: NDArray[np.int64], read: Callable[..., Held], *, tries: int | None = None
@@ -318,12 +320,16 @@ class CellLoader:
             if arrays.control is not None:
                 self._damage.count(arrays.control.rows[arrays.control.source < 0])
 
-    def _make(self, step: Step, held: Held | Surrounded | None) -> tuple[Step, Arrays]:
+    def _make(self, steps: list[Step], held: Held | Surrounded | None) -> Iterator[tuple[Step, Arrays]]:
+        for step in steps:
+            yield step, self._made(step, held)
+
+    def _made(self, step: Step, held: Held | Surrounded | None) -> Arrays:
         """Make a batch; where its run could not be read whole, of what is read for it alone."""
         if held is None:
             held = self._read(step.all_rows, read_window)
         arrays = make_cells(held, step.rows, step.positions, self._delivery.assembly)
-        return step, arrays if self._sets is None else make_controls(arrays, held, step, self._delivery.assembly)
+        return arrays if self._sets is None else make_controls(arrays, held, step, self._delivery.assembly)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream stands after the batch that was delivered last, as plain JSON values."""
@@ -366,7 +372,7 @@ class CellLoader:
         """
         begin, stop = self._share.pass_of(self._plan, self._state.position)
         coming = list(islice(runs(self._plan, self._share, begin, stop, most=self._most, ahead=MOST_AHEAD), 2))
-        self._load(coming[0][:1], in_order).batches[0]()  # compiles what is not compiled yet
+        list(self._load(coming[0][:1], in_order).batches[0]())  # compiles what is not compiled yet
         rate = measure_rate(self._deliver(coming))
         rows = np.concatenate([step.all_rows for step in coming[0]])
         found = costs(self.store, rows if self._neighbours is None else self._neighbours.all_rows(rows))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,7 +32,8 @@ def loads(
         assert sorted(done) == list(range(20))
         if number == bad_load:
             raise ValueError(f"load {number}")
-        return Loaded(batches=[lambda k=k: batch(k) for k in range(number * size, (number + 1) * size)])  # type: ignore[misc]
+        numbers = range(number * size, (number + 1) * size)
+        return Loaded(batches=[partial(map, batch, numbers[at : at + 4]) for at in range(0, size, 4)])
 
     for number in range(n):
         yield lambda run, number=number: load(number, run)  # type: ignore[misc]
