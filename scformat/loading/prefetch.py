@@ -105,18 +105,22 @@ class _Pipeline(Generic[T]):
             with self._lock:
                 self._start()
             while (made := self._take()) is not None:
-                yield from made.each()
-                del made
+                for batch in made.each():
+                    yield batch
+                    del batch  # whoever asks for the next one may have let it go
+                    self._check_process()
         finally:
             self._stop()
 
-    def _take(self) -> _Made[T] | None:
+    def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise UsageError(
                 "iterated-across-fork",
                 "an iterator that was started before this process was forked",
                 hint="start iterating in the worker",
             )
+
+    def _take(self) -> _Made[T] | None:
         with self._lock:
             self._lock.wait_for(lambda: self._ready)
             future = self._ready.popleft()
