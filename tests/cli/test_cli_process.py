@@ -25,18 +25,25 @@ def wait_for(condition: object, *, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def long_work(command: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file whose conversion takes seconds."""
+    place = tmp_path_factory.mktemp("long")
+    subprocess.run(
+        [*command, "simulate", place, "--cells", "15000", "--studies", "1"],
+        check=True, capture_output=True, env=environment,
+    )  # fmt: skip
+    return place / "study_01.h5ad"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_conversion_leaves_nothing(
-    command: list[str], environment: dict[str, str], tmp_path: Path, number: signal.Signals
+    command: list[str], environment: dict[str, str], long_work: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    subprocess.run(
-        [*command, "simulate", tmp_path / "in", "--cells", "40000", "--studies", "1"],
-        check=True, capture_output=True, env=environment,
-    )  # fmt: skip
     process = subprocess.Popen(
-        [*command, "convert", tmp_path / "in/study_01.h5ad", work / "atlas.cells", "--jobs", "1"],
+        [*command, "convert", long_work, work / "atlas.cells", "--jobs", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         preexec_fn=heed_interrupts,  # noqa: PLW1509 - this process has no threads of its own
     )  # fmt: skip
