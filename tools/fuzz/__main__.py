@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scformat import __version__
+from tools.fuzz.base import scratch
 from tools.fuzz.child import MEMORY, SECONDS
 from tools.fuzz.surfaces import SURFACES
 
@@ -42,7 +43,7 @@ def fuzz(name: str, *, seconds: float, inputs: int, seed: int, coverage: bool, s
         "memory_above_start_mb": 0,
     }
     while total["seconds"] < seconds and total["inputs"] < inputs:
-        with tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=_scratch()) as work:
+        with tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=scratch()) as work:
             options = {
                 "coverage": guided,
                 "seed": seed,
@@ -60,11 +61,6 @@ def fuzz(name: str, *, seconds: float, inputs: int, seed: int, coverage: bool, s
             seed += 1
     total["seconds"] = round(total["seconds"], 1)
     return total
-
-
-def _scratch() -> str | None:
-    """Memory, where files are no writes to a disk."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def _run(name: str, work: Path, options: dict[str, Any], total: dict[str, Any], say: Any) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anndata
@@ -14,11 +15,14 @@ import scformat
 from scformat.neighbours import add_neighbours
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scformat.store import Store
 
 TABLES = ["ct=cell_type:ontology_nodes@train", "donors=donor_id:balanced"]
+
+
+def scratch() -> str | None:
+    """Directory in memory, where files are no writes to a disk; None where there is none."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def whole_store(work: Path, *, cells: int = 300, genes: int = 400, seed: int = 3) -> Store:
