@@ -113,5 +113,7 @@ class _ThreadBatch(Generic[A, R]):
         return self
 
     def __exit__(self, *_: object) -> None:
+        # Who fails removes what was begun, and nobody may write there afterwards. What was given up is not waited for:
+        # wait() never hears of a future that a shutdown cancels.
         self.drop(lambda _: True)
-        wait(self._left)  # who fails removes what was begun, and nobody may write there afterwards
+        wait([future for future in self._left if not future.cancelled()])
