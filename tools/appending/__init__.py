@@ -1,0 +1,1 @@
+"""A proof by twenty appends; see README.md."""
