@@ -96,7 +96,7 @@ def prove(
             cells=store.n_cells - before.n_cells,
             genes=store.n_genes,
             new_genes=store.n_genes - before.n_genes,
-            new_categories=sum(len(label.categories) - len(before.labels[k].categories) for k, label in store.labels.items()),
+            new_categories=n_categories(store) - n_categories(before),
             donors=len(donors),
             donors_seen_before=len(donors & known),
             cells_compared=sum(check_source(store, path) for path in sources[: n + 1]),
@@ -159,6 +159,11 @@ def donors_of(store: Store, first: int) -> set[str]:
     label = store.labels["donor_id"]
     codes = label.codes(np.arange(first, store.n_cells))
     return {label.categories[code] for code in np.unique(codes[codes >= 0]).tolist()}
+
+
+def n_categories(store: Store) -> int:
+    """Categories of all labels together."""
+    return sum(len(label.categories) for label in store.labels.values())
 
 
 def check_fresh(store: Store, fresh: Store) -> float:
