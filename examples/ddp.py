@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # see run_rank
 import torch.multiprocessing
 from common import options_of, store_of
 from torch import Tensor, nn
@@ -90,7 +91,10 @@ def run_rank(rank: int, world_size: int, directory: str, store_path: str, steps:
     run = train(store_path, steps, seed)
     if rank == 0:
         torch.save(vars(run), Path(directory, "run.pt"))
-    dist.barrier()  # gloo's threads let go of the last tensors before the interpreter ends
+    # gloo's threads have to end before the interpreter does, or they bring it down now and then. They end with the last
+    # reference to the group. DistributedDataParallel imports torch.distributed.nn, whose functions hold for good the
+    # group that there is when they are imported: hence the import above, when there is none.
+    dist.barrier()
     dist.destroy_process_group()
 
 

@@ -11,13 +11,14 @@ import torch.utils.data
 from scformat.errors import UsageError
 from scformat.loading.batches import make_batch
 from scformat.loading.form import choose_form
-from scformat.loading.options import check_number, check_rank
+from scformat.loading.options import check_number
 from scformat.loading.schedule import LOOK_AHEAD
 from scformat.loading.selection import choose_table
 from scformat.loading.window import read_window
 from scformat.sampling.state import State
 from scformat.store import Store, open_store
 from scformat.torch.batch import Batch, as_tensors
+from scformat.torch.ranks import ranks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -117,7 +118,7 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
     split, where
         Restrictions, with `store`.
     rank, world_size
-        Of a distributed run.
+        By default as of :class:`CellLoader`.
     """
 
     def __init__(
@@ -129,8 +130,8 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
         store: Store | None = None,
         split: str | None = None,
         where: str | None = None,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
     ) -> None:
         if store is not None:
             self.table = choose_table(store, table, split=split, where=where)
@@ -139,8 +140,8 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
         else:
             self.table = cast("Table", getattr(table, "table", table))
         check_number("number of draws", "bad-number-of-samples", num_samples)
-        check_rank(rank, world_size)
-        self._n, self._rank, self._world_size = num_samples, rank, world_size
+        self._n = num_samples
+        self._rank, self._world_size = ranks_of(rank, world_size)
         self._state = State(seed=seed, plan="independent", table=self.table.digest)
         self._begun = 0
         self._resumed = False

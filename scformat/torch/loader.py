@@ -22,7 +22,6 @@ from scformat.loading.neighbours import choose_neighbours, make_cells
 from scformat.loading.options import (
     cells_held,
     check_number,
-    check_rank,
     default_plan,
     number_of_threads,
     parse_memory,
@@ -38,12 +37,14 @@ from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
 from scformat.store import open_store
 from scformat.torch.device import Delivery, check_device, check_pinning
+from scformat.torch.ranks import check_agreement, ranks_of
 from scformat.torch.sets import make_controls, with_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import torch
+    import torch.distributed as dist
     from numpy.typing import NDArray
 
     from scformat.loading.batches import Arrays, Output
@@ -90,7 +91,8 @@ class CellLoader:
     seed
         0 .. 2^64 - 1.
     rank, world_size
-        By default those of torch.distributed where it is initialised, else 0 and 1.
+        By default those of torch.distributed where it is initialised, else those that a launcher put in the environment
+        (``RANK``, ``WORLD_SIZE``), else 0 and 1.
     steps_per_epoch
         Batches a pass; with the epoch plan the stream then goes on across the ends of epochs, without filling up.
     labels
@@ -197,7 +199,7 @@ class CellLoader:
                 "an epoch goes over every cell once, whatever the table",
                 hint="use plan='stratified' or 'independent' with a table",
             )
-        rank, world_size = _ranks(rank, world_size)
+        rank, world_size = ranks_of(rank, world_size)
         shape = stream_shape(
             chosen, window=window, lanes=lanes, block=block, world_size=world_size, size=sets.size if sets else None
         )
@@ -355,6 +357,37 @@ class CellLoader:
         self._delivery = Delivery.of(self._form, device=self._delivery.device, pinned=self._delivery.pinned)
         self._resumed = True
 
+    def check_ranks(self, group: dist.ProcessGroup | None = None) -> None:
+        """Compare this loader with those of all other ranks; each of them has to call this at the same place.
+
+        Ranks that opened different stores, or resumed different checkpoints, would train on other cells than anyone
+        thinks, without any error. Call it before the first batch; without torch.distributed it does nothing.
+
+        Parameters
+        ----------
+        group
+            Of the ranks; None: all. What is compared travels as objects, with NCCL through the current device.
+
+        Raises
+        ------
+        UsageError
+            ``ranks-differ``, on every rank: another store, table, seed, plan, position or batch size, another number of
+            batches a pass, or a rank of the stream that two of them take.
+        """
+        import torch.distributed as dist
+
+        if not (dist.is_available() and dist.is_initialized()):
+            return
+        state = self.state_dict()
+        mine = {
+            "store": self.store.manifest.sha256,
+            **{name: state[name] for name in state if name != "version"},
+            "batch size": self._share.batch,
+            "number of batches": len(self),
+            "number of ranks": self._share.world_size,
+        }
+        check_agreement(mine, rank=self._share.rank, group=group)
+
     def explain(self) -> dict[str, Any]:
         """Say what a window costs and how fast batches come: the next two windows are read and made into batches.
 
@@ -401,14 +434,3 @@ class CellLoader:
             f"<CellLoader of {self.store.path}: {self._plan.name}, {self.table.n_cells:,} cells, {batches}, "
             f"rank {self._share.rank} of {self._share.world_size}>"
         )
-
-
-def _ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
-    given = check_rank(rank, world_size)
-    if given is not None:
-        return given
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return 0, 1
-    return dist.get_rank(), dist.get_world_size()
