@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.manifest import Array
+    from scformat.storage import Storage
     from scformat.store import Store
     from scformat.torch import CellLoader
 
@@ -230,11 +231,13 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
     rows = _next_run(loader)
     distinct, times_drawn = np.unique(rows, return_counts=True)
     needed, entries = [], 0
-    for part in store.manifest.parts:
+    for segment in store.segments:
+        part = segment.part
         low, high = np.searchsorted(distinct, [part.start, part.start + part.n_cells]).tolist()
         if high > low:
-            found = read_records(store._storage, part, store._shard_rows(part), distinct[low:high] - part.start, ())
-            needed.append((part.entries, plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers))
+            found = read_records(segment, distinct[low:high] - part.start, ())
+            numbers = plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers
+            needed.append((segment.storage, part.entries, numbers))
             entries += int(((found.stops - found.starts) * times_drawn[low:high]).sum())
     batches = -(-len(rows) // loader.batch_size)
     if form.output == "dense":
@@ -248,7 +251,7 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
     taken = []
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(passes + 1):
-            read = list(pool.map(lambda _: _read_and_decode(store, needed), range(threads)))
+            read = list(pool.map(lambda _: _read_and_decode(needed), range(threads)))
             written = list(pool.map(lambda own: _write(own, batches), outputs))
             taken.append([*np.mean(read, axis=0).tolist(), float(np.mean(written))])
     read_s, decode_s, write_s = (np.median(taken[1:], axis=0) / len(rows)).tolist()
@@ -262,12 +265,12 @@ def _next_run(loader: CellLoader) -> NDArray[np.int64]:
     return np.concatenate([step.all_rows for step in steps])
 
 
-def _read_and_decode(store: Store, needed: Sequence[tuple[Array, NDArray[np.int64]]]) -> tuple[float, float]:
+def _read_and_decode(needed: Sequence[tuple[Storage, Array, NDArray[np.int64]]]) -> tuple[float, float]:
     """Return this thread's processor seconds for reading chunks, and for decoding them."""
     reading = decoding = 0.0
-    for array, numbers in needed:
+    for storage, array, numbers in needed:
         tile = np.empty((TILE_CHUNKS, *array.chunk), array.dtype)
-        fetching = store._storage.fetch_chunks(array, numbers)
+        fetching = storage.fetch_chunks(array, numbers)
         while True:
             begun = time.thread_time()
             fetched = next(fetching, None)
@@ -276,7 +279,7 @@ def _read_and_decode(store: Store, needed: Sequence[tuple[Array, NDArray[np.int6
                 break
             begun = time.thread_time()
             for first in range(0, len(fetched.numbers), TILE_CHUNKS):
-                store._storage.decode_fetched(fetched, tile[: len(fetched.numbers) - first], first=first)
+                storage.decode_fetched(fetched, tile[: len(fetched.numbers) - first], first=first)
             decoding += time.thread_time() - begun
     return reading, decoding
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.genes import GeneTable
-from scformat.labels import Label, LabelOntology
 from scformat.sources.memory import series_column
 from scformat.store.obs import to_pandas, with_categories
 
@@ -16,6 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.columns import Column
+    from scformat.genes import GeneTable
+    from scformat.labels import Label
     from scformat.manifest import SourceColumn
     from scformat.store import Store
 
@@ -41,34 +41,12 @@ class Existing:
     @cached_property
     def genes(self) -> GeneTable:
         """The gene index."""
-        read, genes = self.store._storage, self.manifest.genes
-        return GeneTable(
-            taxons=read.read_array(genes.taxon),
-            ids=read.read_strings(genes.id),
-            symbols=read.read_strings(genes.symbol),
-            biotypes=read.read_strings(genes.biotype),
-            resolved=read.read_array(genes.resolved) != 0,
-        )
+        return self.store.gene_table
 
     @cached_property
     def labels(self) -> tuple[Label, ...]:
         """The labels, without codes."""
-        found = []
-        for label in self.store.labels.values():
-            ontology = label.ontology
-            found.append(
-                Label(
-                    name=label.name,
-                    categories=label.categories,
-                    codes=(),
-                    counts=np.asarray(label.counts, np.int64),
-                    ontology=None
-                    if ontology is None
-                    else LabelOntology(graph=ontology.graph, terms=ontology.category_terms),
-                    columns=(),
-                )
-            )
-        return tuple(found)
+        return tuple(label.plan() for label in self.store.labels.values())
 
     @cached_property
     def rows_of(self) -> list[NDArray[np.int64]]:

@@ -99,7 +99,7 @@ def choose_form(
         columns=columns,
         assembly=Assembly(
             output=kind,
-            n_genes=store.n_genes,
+            n_genes=columns.n_packed,
             n_columns=len(columns),
             column_of_gene=columns.column_of_gene(),
             recipe=recipe(t for t in given if not isinstance(t, GeneSubset)),

@@ -61,14 +61,21 @@ class Columns:
     def __len__(self) -> int:
         return len(self.gene)
 
+    @property
+    def n_packed(self) -> int:
+        """Numbers that genes have in packed rows."""
+        packed = self.store.packed_genes
+        return self.store.n_genes if packed is None else len(packed)
+
     def column_of_gene(self) -> NDArray[np.int32] | None:
-        """Return the column of each gene of the store, -1 for those left out; None for all of them in their order."""
-        if self.whole:
+        """Return the column of each gene of packed rows, -1 for those left out; None for all of them in their order."""
+        packed = self.store.packed_genes
+        if self.whole and packed is None:
             return None
         out = np.full(self.store.n_genes, -1, np.int32)
         held = self.gene >= 0
         out[self.gene[held]] = np.flatnonzero(held)
-        return out
+        return out if packed is None else out[packed]
 
     @cached_property
     def measured(self) -> NDArray[np.bool_]:

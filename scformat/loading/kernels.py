@@ -56,6 +56,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     n_genes: int,
+    first_gene: int,
     out: NDArray[np.uint16],
     offsets: NDArray[np.int64],
     n_values: NDArray[np.int32],
@@ -69,6 +70,8 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
         Where each row lies in the chunks laid end to end.
     n_genes
         Size of the gene index.
+    first_gene
+        What is added to each gene.
     out : uint16 array
         Out; room for :data:`WORDS_AN_ENTRY` words an entry.
     offsets : int64 array, shape (n_rows + 1,)
@@ -88,7 +91,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
         left = ends[row] - starts[row]
         chunk = starts[row] // size
         p = starts[row] - chunk * size
-        gene, gap, last_gap, last_count = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        gene, gap, last_gap, last_count = np.int64(0), np.int64(first_gene), np.int64(0), np.int64(0)
         n, last = 0, at
         while left > 0:
             stop = min(size, p + left)

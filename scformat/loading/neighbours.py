@@ -11,7 +11,7 @@ from scformat.errors import UsageError, unknown_name
 from scformat.layout import RECOMPUTE
 from scformat.loading.batches import Arrays, make_batch
 from scformat.loading.metacells import metacells
-from scformat.loading.records import check_labels, read_records
+from scformat.loading.records import read_records
 from scformat.sampling.draws import CONTROL_POSITIONS
 from scformat.store.neighbours import NONE
 
@@ -315,10 +315,9 @@ def _without_counts(
     n = len(rows)
     source, total = np.empty(n, np.int32), np.empty(n, np.int64)
     codes = np.empty((len(labels), n), np.int32)
-    for part, some in store._by_part(rows):
-        found = read_records(store._storage, part, store._shard_rows(part), rows[some] - part.start, labels)
+    for segment, some in store.by_segment(rows):
+        found = read_records(segment, rows[some] - segment.part.start, labels)
         source[some], total[some], codes[:, some] = found.source, found.total, found.labels
-    check_labels(store, labels, codes)
     large = np.flatnonzero(total == RECOMPUTE)
     if len(large):
         total[large] = read(rows[large]).total

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.layout import RECORD_FIELDS
-from scformat.store.codes import check_codes, label_codes, source_numbers
-from scformat.store.fetch import locate_rows, read_at
+from scformat.store.fetch import locate_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from scformat.manifest import Part
-    from scformat.storage import Storage
-    from scformat.store import Store
+    from scformat.store.segments import Segment
 
 _SOURCE, _TOTAL = (RECORD_FIELDS.index(name) for name in ("source", "total_counts"))
 
@@ -45,35 +42,22 @@ class Records:
     labels: NDArray[np.int32]
 
 
-def read_records(
-    storage: Storage, part: Part, shard_rows: NDArray[np.int64], rows: NDArray[np.int64], labels: Sequence[str]
-) -> Records:
-    """Read the records of some rows of a part, numbered from its first.
+def read_records(segment: Segment, rows: NDArray[np.int64], labels: Sequence[str]) -> Records:
+    """Read the records of some rows of a segment, numbered from its first.
 
     Raises
     ------
     InvalidDataError
-        ``bad-row-end``; a chunk is missing or damaged.
+        ``bad-row-end``; a chunk is missing or damaged; ``bad-code``.
     """
-    starts, stops, held = locate_rows(storage, part, shard_rows, rows)
-    codes = np.full((len(labels), len(rows)), -1, np.int32)
-    for i, name in enumerate(labels):
-        place = part.labels.get(name)
-        if place is not None and place.field is not None:
-            codes[i] = held[place.field]
-        elif place is not None and place.array is not None:
-            codes[i] = read_at(storage, place.array, rows, cells=part.start + rows)
-    check_codes(held[_SOURCE], source_numbers(part), where=storage.at(part.index.path))
+    starts, stops, held = locate_rows(segment.storage, segment.part, segment.shard_rows, rows)
+    codes = np.empty((len(labels), len(rows)), np.int32)
+    for some, name in zip(codes, labels, strict=True):
+        some[:] = segment.codes_in(name, held, rows)
     return Records(
         starts=starts,
         stops=stops,
-        source=held[_SOURCE],
+        source=segment.sources(held[_SOURCE]),
         total=held[_TOTAL].astype(np.int64),
         labels=codes,
     )
-
-
-def check_labels(store: Store, labels: Sequence[str], codes: NDArray[np.int32]) -> None:
-    """Refuse codes that are no categories of their labels; int32, shape (n_labels, n)."""
-    for name, some in zip(labels, codes, strict=True):
-        check_codes(some, label_codes(store.manifest, name), where=f"{store.path}, label {name!r}")

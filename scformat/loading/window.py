@@ -13,7 +13,7 @@ import numpy as np
 
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
-from scformat.loading.records import check_labels, read_records
+from scformat.loading.records import read_records
 from scformat.pool import Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scformat.manifest import Part
     from scformat.storage import Fetched
     from scformat.store import Store
+    from scformat.store.segments import Segment
 
     Work: TypeAlias = Iterator[Callable[[], None]]
 
@@ -162,10 +162,11 @@ def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
     distinct = np.unique(rows)
     reader = _Reader(store, distinct, (), Pool())
     chunks = requests = size = 0
-    for part, low, high in reader.parts():
-        found = read_records(store._storage, part, store._shard_rows(part), distinct[low:high] - part.start, ())
+    for segment, low, high in reader.segments():
+        part = segment.part
+        found = read_records(segment, distinct[low:high] - part.start, ())
         numbers = plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers
-        for fetched in store._storage.fetch_chunks(part.entries, numbers):
+        for fetched in segment.storage.fetch_chunks(part.entries, numbers):
             requests += fetched.requests
             size += len(fetched.data)
         chunks += len(numbers)
@@ -192,29 +193,28 @@ class _Reader:
         self._lock = threading.Lock()
         self._scratch = threading.local()
 
-    def parts(self) -> Iterator[tuple[Part, int, int]]:
-        """Which of the rows lie in each part."""
-        for part in self._store.manifest.parts:
+    def segments(self) -> Iterator[tuple[Segment, int, int]]:
+        """Which of the rows lie in each segment."""
+        for segment in self._store.segments:
+            part = segment.part
             low, high = np.searchsorted(self._rows, [part.start, part.start + part.n_cells]).tolist()
             if high > low:
-                yield part, low, high
+                yield segment, low, high
 
     def read(self, run: Callable[[Work], None]) -> Held:
-        for part, low, high in self.parts():
-            local = self._rows[low:high] - part.start
-            found = read_records(self._store._storage, part, self._store._shard_rows(part), local, self._labels)
+        for segment, low, high in self.segments():
+            found = read_records(segment, self._rows[low:high] - segment.part.start, self._labels)
             self._entry[0][low:high], self._entry[1][low:high] = found.starts, found.stops
             self._source[low:high] = found.source
             self._total[low:high] = found.total
             self._codes[:, low:high] = found.labels
-        check_labels(self._store, self._labels, self._codes)
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
         self._words = self._pool.empty(WORDS_AN_ENTRY * entries, np.uint16)
-        for part, low, high in self.parts():
+        for segment, low, high in self.segments():
             starts, stops = (ends[low:high] for ends in self._entry)
-            with naming_cells(part, starts, stops, self._rows[low:high]):
-                run(self._tiles(part, low, high))
+            with naming_cells(segment.part, starts, stops, self._rows[low:high]):
+                run(self._tiles(segment, low, high))
         for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
             self._total[at] = sum_row(self._words, self._starts[at], self._stops[at])
         return Held(
@@ -229,27 +229,28 @@ class _Reader:
             pool=self._pool,
         )
 
-    def _tiles(self, part: Part, low: int, high: int) -> Work:
+    def _tiles(self, segment: Segment, low: int, high: int) -> Work:
         """Fetch shard by shard and yield the decoding of a few rows at a time."""
-        storage = self._store._storage
+        part = segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
         numbers = plan_chunks(starts, stops, chunk=part.entries.chunk[1]).numbers
         size, capacity = part.entries.chunk[1], part.entries.shard[1]
-        for fetched in storage.fetch_chunks(part.entries, numbers):
+        for fetched in segment.storage.fetch_chunks(part.entries, numbers):
             shard = int(fetched.numbers[0]) * size // capacity
             a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
             entries = np.cumsum(stops[a:b] - starts[a:b])
             cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
             bounds = list(_pairs(low + a, low + b, cut))
             for begin in range(0, len(bounds), TILES_TOGETHER):
-                yield partial(self._decode_tiles, part, fetched, bounds[begin : begin + TILES_TOGETHER])
+                yield partial(self._decode_tiles, segment, fetched, bounds[begin : begin + TILES_TOGETHER])
 
-    def _decode_tiles(self, part: Part, fetched: Fetched, tiles: list[tuple[int, int]]) -> None:
+    def _decode_tiles(self, segment: Segment, fetched: Fetched, tiles: list[tuple[int, int]]) -> None:
         for low, high in tiles:
-            self._decode(part, fetched, low, high)
+            self._decode(segment, fetched, low, high)
 
-    def _decode(self, part: Part, fetched: Fetched, low: int, high: int) -> None:
+    def _decode(self, segment: Segment, fetched: Fetched, low: int, high: int) -> None:
         """Decode and pack the rows `low` .. `high` - 1, all of one shard."""
+        part = segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
         held = stops > starts
         if not held.any():
@@ -260,17 +261,18 @@ class _Reader:
         ).tolist()
         shape = (last - first + 1, *part.entries.chunk)
         chunks = self._room("chunks", math.prod(shape)).reshape(shape)
-        self._store._storage.decode_fetched(fetched, chunks, first=first)
+        segment.storage.decode_fetched(fetched, chunks, first=first)
         begin = np.zeros(high - low, np.int64)
         begin[held] = np.searchsorted(fetched.numbers[first : last + 1], starts[held] // size) * size
         begin[held] += starts[held] % size
         out = self._room("words", WORDS_AN_ENTRY * int((stops - starts).sum()))
         offsets = np.empty(high - low + 1, np.int64)
         fault, row = pack_rows(
-            chunks, begin, begin + stops - starts, self._store.n_genes, out, offsets, self._n_values[low:high]
-        )
+            chunks, begin, begin + stops - starts, segment.n_genes, segment.first_gene, out, offsets,
+            self._n_values[low:high],
+        )  # fmt: skip
         if fault:
-            raise entries_error(fault, self._store._storage, part, int(self._rows[low + row]))
+            raise entries_error(fault, segment.storage, part, int(self._rows[low + row]))
         used = int(offsets[-1])
         with self._lock:
             at = self._used

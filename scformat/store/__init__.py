@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.columns import Column
-from scformat.errors import InvalidDataError, RowIndexError, StorageError, UsageError, unknown_name
+from scformat.errors import RowIndexError, StorageError, UsageError, unknown_name
 from scformat.expression import parse
 from scformat.layout import RECOMPUTE
 from scformat.root import decode_root
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
-from scformat.store.codes import check_codes, label_codes, source_numbers, split_codes
-from scformat.store.fetch import read_at, read_rows
 from scformat.store.labels import Label, Labels
 from scformat.store.neighbours import NeighbourTables
-from scformat.store.obs import absent_column, agreed, read_column, read_strings_at, to_pandas
+from scformat.store.obs import absent_column, agreed, read_strings_at, to_pandas
+from scformat.store.segments import Segment
 from scformat.store.sources import Sources
 from scformat.strings import Strings
 
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from scformat.manifest import Manifest, Part
+    from scformat.genes import GeneTable
+    from scformat.manifest import Manifest
     from scformat.store.fetch import Decoded
     from scformat.tables import Tables
 
@@ -116,21 +116,48 @@ class Store:
         """
         import pandas as pd
 
-        genes, read = self.manifest.genes, self._storage
+        table = self.gene_table
         return pd.DataFrame(
             {
-                "symbol": read.read_strings(genes.symbol).to_numpy(),
-                "taxon": read.read_array(genes.taxon),
-                "biotype": read.read_strings(genes.biotype).to_numpy(),
-                "resolved": read.read_array(genes.resolved) != 0,
+                "symbol": table.symbols.to_numpy(),
+                "taxon": table.taxons,
+                "biotype": table.biotypes.to_numpy(),
+                "resolved": table.resolved,
             },
-            index=pd.Index(read.read_strings(genes.id).to_numpy(), name="id"),
+            index=pd.Index(table.ids.to_numpy(), name="id"),
         )
+
+    @cached_property
+    def gene_table(self) -> GeneTable:
+        """The gene index as arrays."""
+        from scformat.genes import GeneTable
+
+        genes, read = self.manifest.genes, self._storage
+        return GeneTable(
+            taxons=read.read_array(genes.taxon),
+            ids=read.read_strings(genes.id),
+            symbols=read.read_strings(genes.symbol),
+            biotypes=read.read_strings(genes.biotype),
+            resolved=read.read_array(genes.resolved) != 0,
+        )
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The parts, as they are read."""
+        return tuple(Segment(storage=self._storage, manifest=self.manifest, part=part) for part in self.manifest.parts)
+
+    @property
+    def packed_genes(self) -> NDArray[np.int32] | None:
+        """Gene of the index for each number that a gene has in packed rows; None: they are the same.
+
+        Several stores that are read as one keep their own orders of genes there, one store's numbers after another's.
+        """
+        return None
 
     @cached_property
     def sources_view(self) -> Sources:
         """Records, measured genes, statistics and columns of the sources."""
-        return Sources(self._storage, self.manifest)
+        return Sources(self.segments, self.n_genes, where=self.path)
 
     @property
     def sources(self) -> pd.DataFrame:
@@ -140,7 +167,9 @@ class Store:
     @cached_property
     def labels(self) -> Labels:
         """The labels by name."""
-        return Labels({m.name: Label(self._storage, m, self._codes_reader(m.name)) for m in self.manifest.labels})
+        return Labels(
+            {m.name: Label.stored(self._storage, m, self._codes_reader(m.name)) for m in self.manifest.labels}
+        )
 
     @cached_property
     def tables(self) -> Tables:
@@ -171,9 +200,8 @@ class Store:
         """
         wanted = self.check_rows(rows)
         pieces: list[tuple[NDArray[np.int64], Decoded]] = []
-        for part, some in self._by_part(wanted):
-            shard_rows = self._shard_rows(part)
-            pieces.append((some, read_rows(self._storage, part, shard_rows, wanted[some] - part.start, self.n_genes)))
+        for segment, some in self.by_segment(wanted):
+            pieces.append((some, segment.read(wanted[some] - segment.part.start)))
         counts = _joined(pieces, len(wanted))
         return Cells(wanted, lambda: self.field("source", wanted), counts, self.sources_view, self.n_genes)
 
@@ -208,13 +236,11 @@ class Store:
     def barcodes(self, rows: ArrayLike | None = None) -> Strings:
         """Return the sources' own names of some cells; the same may occur in several sources."""
         wanted = self.check_rows(rows)
-        pieces = [
-            (
-                some,
-                read_strings_at(self._storage, part.barcode, wanted[some] - part.start, part.n_cells, first=part.start),
-            )
-            for part, some in self._by_part(wanted)
-        ]
+        pieces = []
+        for segment, some in self.by_segment(wanted):
+            part, local = segment.part, wanted[some] - segment.part.start
+            found = read_strings_at(segment.storage, part.barcode, local, part.n_cells, first=part.start)
+            pieces.append((some, found))
         order = np.concatenate([some for some, _ in pieces]) if pieces else np.empty(0, np.int64)
         return Strings.concatenate([strings for _, strings in pieces]).take(np.argsort(order, kind="stable"))
 
@@ -270,25 +296,16 @@ class Store:
             )
         return wanted.astype(np.int64)
 
-    def _by_part(self, rows: NDArray[np.int64]) -> list[tuple[Part, NDArray[np.int64]]]:
-        """Which of some rows lie in each part."""
-        if len(self.manifest.parts) == 1:
-            return [(self.manifest.parts[0], np.arange(len(rows)))]
-        starts = np.array([p.start for p in self.manifest.parts])
-        which = np.searchsorted(starts, rows, side="right") - 1
-        return [(self.manifest.parts[i], np.flatnonzero(which == i)) for i in np.unique(which).tolist()]
+    def by_segment(self, rows: NDArray[np.int64]) -> list[tuple[Segment, NDArray[np.int64]]]:
+        """Which of some rows lie in each segment."""
+        if len(self.segments) == 1:
+            return [(self.segments[0], np.arange(len(rows)))]
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        return [(self.segments[i], np.flatnonzero(which == i)) for i in np.unique(which).tolist()]
 
-    def _shard_rows(self, part: Part) -> NDArray[np.int64]:
-        cache = self.__dict__.setdefault("_shard_rows_of", {})
-        if part.start not in cache:
-            rows = self._storage.read_array(part.shard_rows)
-            if rows[0] != 0 or rows[-1] != part.n_cells or (np.diff(rows) < 0).any():
-                raise InvalidDataError(
-                    "bad-shard-rows", "shards do not cover the cells", where=self._storage.at(part.shard_rows.path)
-                )
-            cache[part.start] = rows
-        found: NDArray[np.int64] = cache[part.start]
-        return found
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.array([segment.part.start for segment in self.segments], np.int64)
 
     def field(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return a field of the record of some cells as it is stored; int32, shape (n,).
@@ -296,33 +313,17 @@ class Store:
         ``row_end``, ``source``, ``source_row``, ``total_counts``, ``n_genes``, ``split``.
         """
         out = np.empty(len(rows), np.int32)
-        for part, some in self._by_part(rows):
-            if name == "split":
-                place = part.split
-                out[some] = -1 if place is None else self._place(part, place.field, place.array, rows[some])
-                check_codes(out[some], split_codes(self.manifest), where=f"{self.path}, splits")
-            else:
-                out[some] = self._place(part, part.fields.index(name), None, rows[some])
-                if name == "source":
-                    check_codes(out[some], source_numbers(part), where=self._storage.at(part.index.path))
+        for segment, some in self.by_segment(rows):
+            local = rows[some] - segment.part.start
+            out[some] = segment.split(local) if name == "split" else segment.field(name, local)
         return out
-
-    def _place(self, part: Part, field: int | None, array: Any, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        local = rows - part.start
-        if array is not None:
-            return read_at(self._storage, array, local, cells=rows)
-        values: NDArray[np.int32] = read_at(self._storage, part.index, local, cells=rows)[field]
-        return values
 
     def _codes_reader(self, name: str) -> Callable[[ArrayLike | None], NDArray[np.int32]]:
         def codes(rows: ArrayLike | None) -> NDArray[np.int32]:
             wanted = self.check_rows(rows)
-            out = np.full(len(wanted), -1, np.int32)
-            for part, some in self._by_part(wanted):
-                place = part.labels.get(name)
-                if place is not None:
-                    out[some] = self._place(part, place.field, place.array, wanted[some])
-                    check_codes(out[some], label_codes(self.manifest, name), where=f"{self.path}, label {name!r}")
+            out = np.empty(len(wanted), np.int32)
+            for segment, some in self.by_segment(wanted):
+                out[some] = segment.label(name, wanted[some] - segment.part.start)
             return out
 
         return codes
@@ -351,10 +352,8 @@ class Store:
         if described.label is not None:
             return self._label_column(described.label, rows)
         pieces = []
-        for part, some in self._by_part(rows):
-            local = rows[some] - part.start
-            found = read_column(self._storage, described, part.obs.get(name), local, part.n_cells, first=part.start)
-            pieces.append((some, found))
+        for segment, some in self.by_segment(rows):
+            pieces.append((some, segment.obs_column(described, rows[some] - segment.part.start)))
         if not pieces:
             return absent_column(described, 0)
         column = pieces[0][1] if len(pieces) == 1 else _stacked(pieces, len(rows))

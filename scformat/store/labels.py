@@ -10,7 +10,7 @@ import numpy as np
 
 from scformat.errors import unknown_name
 from scformat.ontology.find import node_of
-from scformat.ontology.graph import TermGraph
+from scformat.ontology.graph import TermGraph, descendant_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,48 +18,82 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
+    from scformat.labels import Label as Plan
+    from scformat.labels import LabelOntology
     from scformat.manifest import Label as LabelManifest
     from scformat.manifest import Ontology as OntologyManifest
     from scformat.storage import Storage
 
 
 class Ontology:
-    """The terms of a label's categories, with all their ancestors."""
+    """The terms of a label's categories, with all their ancestors.
 
-    def __init__(self, storage: Storage, manifest: OntologyManifest) -> None:
-        self._storage = storage
-        self._manifest = manifest
+    Attributes
+    ----------
+    releases
+        Release of each vocabulary, by its prefix.
+    """
 
-    @property
-    def releases(self) -> dict[str, str]:
-        """Release of each vocabulary, by its prefix."""
-        return dict(self._manifest.releases)
+    def __init__(
+        self,
+        releases: Mapping[str, str],
+        *,
+        graph: Callable[[], TermGraph],
+        category_terms: Callable[[], NDArray[np.int32]],
+        counts: Callable[[], NDArray[np.int64]],
+    ) -> None:
+        self.releases = dict(releases)
+        self._read_graph = graph
+        self._read_category_terms = category_terms
+        self._read_counts = counts
+
+    @classmethod
+    def stored(cls, storage: Storage, manifest: OntologyManifest) -> Ontology:
+        """Open what a store has; reads nothing."""
+        read, m = storage, manifest
+        return cls(
+            m.releases,
+            graph=lambda: TermGraph(
+                ids=tuple(read.read_strings(m.id)),
+                names=tuple(read.read_strings(m.name)),
+                releases=dict(m.releases),
+                edges=np.ascontiguousarray(read.read_array(m.edges).T),
+                ancestor_offsets=read.read_array(m.closure_offsets),
+                ancestors=read.read_array(m.closure),
+            ),
+            category_terms=lambda: read.read_array(m.category_terms),
+            counts=lambda: read.read_array(m.counts),
+        )
+
+    @classmethod
+    def planned(cls, plan: LabelOntology, counts: NDArray[np.int64]) -> Ontology:
+        """Make one of a graph in memory; `counts` are the cells of each category."""
+        own = np.zeros(len(plan.graph), np.int64)
+        held = plan.terms >= 0
+        np.add.at(own, plan.terms[held], counts[held])
+        return cls(
+            plan.graph.releases,
+            graph=lambda: plan.graph,
+            category_terms=lambda: plan.terms,
+            counts=lambda: descendant_counts(plan.graph, own),
+        )
 
     @cached_property
     def graph(self) -> TermGraph:
         """The graph as arrays."""
-        read, m = self._storage, self._manifest
-        return TermGraph(
-            ids=tuple(read.read_strings(m.id)),
-            names=tuple(read.read_strings(m.name)),
-            releases=self.releases,
-            edges=np.ascontiguousarray(read.read_array(m.edges).T),
-            ancestor_offsets=read.read_array(m.closure_offsets),
-            ancestors=read.read_array(m.closure),
-        )
+        return self._read_graph()
 
     @cached_property
     def category_terms(self) -> NDArray[np.int32]:
         """Node of each category's term, -1 where a category is no term; int32, shape (n_categories,)."""
-        return self._storage.read_array(self._manifest.category_terms)
+        return self._read_category_terms()
 
     @cached_property
     def terms(self) -> pd.DataFrame:
         """One row a term, indexed by id: ``name``, and ``count``, the cells at or below it."""
         import pandas as pd
 
-        graph = self.graph
-        counts = self._storage.read_array(self._manifest.counts)
+        graph, counts = self.graph, self._read_counts()
         return pd.DataFrame({"name": graph.names, "count": counts}, index=pd.Index(graph.ids, name="id"))
 
     @property
@@ -94,28 +128,73 @@ class Label:
 
     def __init__(
         self,
-        storage: Storage,
-        manifest: LabelManifest,
-        read_codes: Callable[[ArrayLike | None], NDArray[np.int32]],
+        name: str,
+        *,
+        categories: Callable[[], tuple[str, ...]],
+        counts: Callable[[], NDArray[np.int64]],
+        ontology: Callable[[], Ontology | None],
+        codes: Callable[[ArrayLike | None], NDArray[np.int32]],
     ) -> None:
-        self._storage = storage
-        self._manifest = manifest
-        self._read_codes = read_codes
-        self.name = manifest.name
+        self.name = name
+        self._read_categories = categories
+        self._read_counts = counts
+        self._open_ontology = ontology
+        self._read_codes = codes
+
+    @classmethod
+    def stored(
+        cls, storage: Storage, manifest: LabelManifest, codes: Callable[[ArrayLike | None], NDArray[np.int32]]
+    ) -> Label:
+        """Open what a store has; reads nothing."""
+        terms = manifest.ontology
+        return cls(
+            manifest.name,
+            categories=lambda: tuple(storage.read_strings(manifest.categories)),
+            counts=lambda: storage.read_array(manifest.counts),
+            ontology=lambda: None if terms is None else Ontology.stored(storage, terms),
+            codes=codes,
+        )
+
+    @classmethod
+    def planned(
+        cls, name: str, plan: Callable[[], Plan], codes: Callable[[ArrayLike | None], NDArray[np.int32]]
+    ) -> Label:
+        """Make one of what a plan says, which is made when it is first needed."""
+
+        def ontology() -> Ontology | None:
+            made = plan()
+            return None if made.ontology is None else Ontology.planned(made.ontology, made.counts)
+
+        return cls(
+            name,
+            categories=lambda: plan().categories,
+            counts=lambda: plan().counts,
+            ontology=ontology,
+            codes=codes,
+        )
+
+    def plan(self) -> Plan:
+        """Return what it is without the codes of cells, as plans of labels have it."""
+        from scformat.labels import Label as Plan
+        from scformat.labels import LabelOntology
+
+        terms = None
+        if self.ontology is not None:
+            terms = LabelOntology(graph=self.ontology.graph, terms=self.ontology.category_terms)
+        counts = np.asarray(self.counts, np.int64)
+        return Plan(name=self.name, categories=self.categories, codes=(), counts=counts, ontology=terms, columns=())
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The categories; a code is a place in this sequence."""
-        return tuple(self._storage.read_strings(self._manifest.categories))
+        return self._read_categories()
 
     @cached_property
     def counts(self) -> pd.Series[int]:
         """Cells of each category; cells without the label are in none."""
         import pandas as pd
 
-        return pd.Series(
-            self._storage.read_array(self._manifest.counts), index=pd.Index(self.categories), name=self.name
-        )
+        return pd.Series(self._read_counts(), index=pd.Index(self.categories), name=self.name)
 
     def codes(self, rows: ArrayLike | None = None) -> NDArray[np.int32]:
         """Codes of some cells, of all where `rows` is None; -1 where a cell has no value. int32, shape (n,)."""
@@ -124,11 +203,10 @@ class Label:
     @cached_property
     def ontology(self) -> Ontology | None:
         """The ontology of the categories, None where the label has none."""
-        found = self._manifest.ontology
-        return None if found is None else Ontology(self._storage, found)
+        return self._open_ontology()
 
     def __repr__(self) -> str:
-        return f"<label {self.name}: {self._manifest.counts.shape[0]} categories>"
+        return f"<label {self.name}: {len(self.categories)} categories>"
 
 
 class Labels(Mapping[str, Label]):

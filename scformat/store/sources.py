@@ -11,13 +11,15 @@ from pydantic import ValidationError
 
 from scformat.errors import InvalidDataError, unknown_name
 from scformat.manifest import SourceRecord
+from scformat.store.codes import check_codes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     from numpy.typing import NDArray
 
-    from scformat.manifest import Manifest, PartSources
-    from scformat.storage import Storage
+    from scformat.store.segments import Segment
     from scformat.strings import Strings
 
 STATISTICS = ("n_cells", "sum", "sum_of_squares", "median")
@@ -43,17 +45,18 @@ class SourceGenes:
 class Sources:
     """What a store keeps of its sources, read when asked for."""
 
-    def __init__(self, storage: Storage, manifest: Manifest) -> None:
-        self._storage = storage
-        self._parts = [part.sources for part in manifest.parts]
-        self._n_genes = manifest.genes.n
+    def __init__(self, segments: Sequence[Segment], n_genes: int, *, where: str) -> None:
+        self._segments = segments
+        self._n_genes = n_genes
+        self._where = where
 
     @cached_property
     def records(self) -> tuple[SourceRecord, ...]:
         """One record a source, in the order of their numbers."""
         records = []
-        for part in self._parts:
-            for text in self._storage.read_strings(part.records):
+        for segment in self._segments:
+            described = segment.part.sources.records
+            for text in segment.storage.read_strings(described):
                 try:
                     records.append(SourceRecord.model_validate_json(text))
                 except ValidationError as error:
@@ -61,7 +64,7 @@ class Sources:
                     raise InvalidDataError(
                         "bad-source-record",
                         f"{'/'.join(map(str, first['loc']))}: {first['msg']}",
-                        where=self._storage.at(part.records.bytes.path),
+                        where=segment.storage.at(described.bytes.path),
                     ) from None
         return tuple(records)
 
@@ -83,15 +86,17 @@ class Sources:
         """
         names = [r.name for r in self.records]
         if name not in names:
-            raise unknown_name("source", name, names, where=self._storage.url)
+            raise unknown_name("source", name, names, where=self._where)
         return names.index(name)
 
     def measured(self, numbers: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return which genes some sources measured; bool, shape (len(numbers), n_genes)."""
         out = np.zeros((len(numbers), self._n_genes), np.bool_)
         for i, number in enumerate(numbers.tolist()):
-            part, local = self._part_of(number)
-            out[i, : part.n_genes] = self._storage.read_array(part.measured, np.s_[local]) != 0
+            segment, local = self._place_of(number)
+            described = segment.part.sources
+            found = segment.storage.read_array(described.measured, np.s_[local]) != 0
+            out[i, self._genes(segment)] = found
         return out
 
     def statistics(self, source: str | int) -> pd.DataFrame:
@@ -104,21 +109,33 @@ class Sources:
         """
         import pandas as pd
 
-        part, local = self._part_of(self.number(source) if isinstance(source, str) else source)
+        segment, local = self._place_of(self.number(source) if isinstance(source, str) else source)
         values = np.zeros((len(STATISTICS), self._n_genes), np.int64)
-        values[:, : part.n_genes] = self._storage.read_array(part.stats, np.s_[:, local])
+        values[:, self._genes(segment)] = segment.storage.read_array(segment.part.sources.stats, np.s_[:, local])
         return pd.DataFrame(values.T, columns=list(STATISTICS))
 
     def genes(self, number: int) -> SourceGenes:
         """Return the columns of a source."""
-        part, local = self._part_of(number)
-        offsets = self._storage.read_array(part.var_offsets)
+        segment, local = self._place_of(number)
+        read, described = segment.storage, segment.part.sources
+        offsets = read.read_array(described.var_offsets)
         some = slice(int(offsets[local]), int(offsets[local + 1]))
-        names = self._storage.read_strings(part.var_names).take(np.arange(some.start, some.stop))
-        return SourceGenes(names=names, gene=self._storage.read_array(part.var_gene, np.s_[some]))
+        names = read.read_strings(described.var_names).take(np.arange(some.start, some.stop))
+        gene = read.read_array(described.var_gene, np.s_[some])
+        if segment.genes is not None:
+            check_codes(gene, range(-1, segment.n_genes), where=read.at(described.var_gene.path))
+            gene = np.append(segment.genes, np.int32(-1))[gene]
+        return SourceGenes(names=names, gene=gene)
 
-    def _part_of(self, number: int) -> tuple[PartSources, int]:
-        for part in self._parts:
-            if part.first <= number < part.first + part.n:
-                return part, number - part.first
+    def _place_of(self, number: int) -> tuple[Segment, int]:
+        for segment in self._segments:
+            sources = segment.part.sources
+            if sources.first <= number < sources.first + sources.n:
+                return segment, number - sources.first
         raise InvalidDataError("bad-source", "a cell of a source that is not there", found=number)
+
+    @staticmethod
+    def _genes(segment: Segment) -> NDArray[np.int32] | slice:
+        """Places of the genes that were there when the part was written."""
+        n = segment.part.sources.n_genes
+        return slice(n) if segment.genes is None else segment.genes[:n]

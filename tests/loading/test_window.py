@@ -56,7 +56,7 @@ def packed(
     starts = ends - [len(r) for r in rows]
     out = np.empty(WORDS_AN_ENTRY * len(flat) + 1, np.uint16)
     offsets, n = np.empty(len(rows) + 1, np.int64), np.empty(len(rows), np.int32)
-    return pack_rows(chunks, starts, ends, n_genes, out, offsets, n), out, offsets, n
+    return pack_rows(chunks, starts, ends, n_genes, 0, out, offsets, n), out, offsets, n
 
 
 gaps = st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605]))

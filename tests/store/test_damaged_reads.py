@@ -66,7 +66,7 @@ def told(error: DamagedDataError) -> None:
 
 def cells_of_counts(good: Store, chunk: int) -> set[int]:
     part = good.manifest.parts[1]
-    starts, stops, _ = locate_rows(good._storage, part, good._shard_rows(part), np.arange(N))
+    starts, stops, _ = locate_rows(good._storage, part, good.segments[0].shard_rows, np.arange(N))
     size = part.entries.chunk[1]
     return {
         N + row

@@ -56,8 +56,7 @@ def damage(good: Store, target: Path, number: int, kind: str) -> Store:
 
 def chunks_of(store: Store) -> list[set[int]]:
     """Chunks of the counts of every cell."""
-    part = store.manifest.parts[0]
-    found = read_records(store._storage, part, store._shard_rows(part), np.arange(N), ())
+    found = read_records(store.segments[0], np.arange(N), ())
     return [
         set(range(a // CHUNK, -(-b // CHUNK))) if b > a else set()
         for a, b in zip(found.starts.tolist(), found.stops.tolist(), strict=True)

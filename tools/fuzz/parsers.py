@@ -155,7 +155,7 @@ def _entries(work: Path) -> Prepared:
         fault, row = decode_rows(chunks, starts, ends, n_genes, offsets, genes, counts)
         words, places = np.empty(WORDS_AN_ENTRY * room, np.uint16), np.empty(len(starts) + 1, np.int64)
         n_values = np.empty(len(starts), np.int32)
-        found = pack_rows(chunks, starts, ends, n_genes, words, places, n_values)
+        found = pack_rows(chunks, starts, ends, n_genes, 0, words, places, n_values)
         if (found[0] != 0, found[1]) != (fault != 0, row):  # of several faults of a row each tells its first
             raise AssertionError(f"one decoder says {fault, row}, the other {found}")
         if fault:
