@@ -1,4 +1,4 @@
-"""Keys and bytes: a directory by the system's own calls, buckets and HTTP through TensorStore's key-value layer.
+"""Keys and bytes: a directory by the system's own calls; buckets and HTTP are in :mod:`scformat.objects`.
 
 A directory is read without TensorStore because that aborts a forked process, and forked workers are how most
 training code reads.
@@ -11,36 +11,46 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
-
-from scformat.errors import InvalidDataError, ScformatError, StorageError, UsageError
+from scformat.errors import ScformatError, StorageError, UsageError, truncated_file
 from scformat.native import read_ranges
+from scformat.objects import SCHEMES, Objects, object_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import FileIO
 
+    import numpy as np
     from numpy.typing import NDArray
+
+T_co = TypeVar("T_co", covariant=True)
 
 SYNCS_AT_ONCE = 16
 """Files that are made durable side by side: the disk takes many in one go, and one by one is ten times slower."""
 
 
-class Written(Protocol):
-    """A write under way."""
+class Pending(Protocol[T_co]):
+    """A request under way."""
 
-    def result(self) -> object:
-        """Wait until the bytes lie there whole."""
+    def result(self) -> T_co:
+        """Wait for its answer; of a write, until the bytes lie there whole."""
 
 
-class _Done:
-    """A write that was done at once."""
+Written: TypeAlias = "Pending[object]"
+"""A write under way."""
 
-    def result(self) -> None:
+
+class _Done(Generic[T_co]):
+    """What was done at once."""
+
+    def __init__(self, answer: T_co) -> None:
+        self._answer = answer
+
+    def result(self) -> T_co:
         """Return at once."""
+        return self._answer
 
 
 class Blobs(Protocol):
@@ -49,17 +59,19 @@ class Blobs(Protocol):
     url: str
     read_through: int
     """Bytes between two ranges that are cheaper to read than to ask for again."""
+    ahead: int
+    """Bytes that may be asked for before they are wanted; 0 where asking takes no time."""
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of a key, None where there is none."""
 
-    def read_tail(self, key: str, size: int) -> bytes | None:
-        """Return the last `size` bytes of a key, or all where it is shorter; None where there is none."""
+    def begin_tail(self, key: str, size: int) -> Pending[bytes | None]:
+        """Ask for the last `size` bytes of a key, or all where it is shorter; None where there is none."""
 
-    def read_ranges(
+    def begin_ranges(
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
-    ) -> None:
-        """Read ranges of a key's bytes to `out`, end to end; ``damaged-object`` where they pass its end."""
+    ) -> Pending[None]:
+        """Ask for ranges of a key's bytes, to `out`, end to end; ``damaged-object`` where they pass its end."""
 
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key."""
@@ -75,6 +87,15 @@ class Blobs(Protocol):
 
     def sync(self) -> None:
         """Make everything written so far durable."""
+
+    def replace(self, key: str, data: bytes, *, expected: bytes | None) -> bool:
+        """Write a key in one step if it has the bytes `expected`, None: if there is none; tell whether it was so.
+
+        Of several writers that expect the same one wins; but in a directory only while they hold its lock.
+        """
+
+    def check_place(self) -> None:
+        """Raise where it can be told why there is nothing at all (``no-bucket``)."""
 
     def size(self) -> int | None:
         """Bytes of everything that lies there, where that is cheap to tell."""
@@ -97,15 +118,8 @@ def open_blobs(url: str | os.PathLike[str]) -> Blobs:
         return Directory(text)
     if parts.scheme == "file":
         return Directory(parts.path)
-    key = parts.path.strip("/")
-    prefix = f"{key}/" if key else ""
-    if parts.scheme == "s3":
-        return Remote(text, {"driver": "s3", "bucket": parts.netloc, "path": prefix})
-    if parts.scheme in ("gs", "gcs"):
-        return Remote(text, {"driver": "gcs", "bucket": parts.netloc, "path": prefix})
-    if parts.scheme in ("http", "https"):
-        base = f"{parts.scheme}://{parts.netloc}"
-        return Remote(text, {"driver": "http", "base_url": base, "path": f"/{prefix}"})
+    if parts.scheme in SCHEMES:
+        return Objects(text, object_spec(parts, os.environ))
     raise UsageError(
         "unknown-scheme",
         "cannot open this kind of address",
@@ -119,6 +133,7 @@ class Directory:
     """A directory of files."""
 
     read_through = 4 << 10
+    ahead = 0
 
     def __init__(self, path: str) -> None:
         self.url = path
@@ -133,13 +148,20 @@ class Directory:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def read_tail(self, key: str, size: int) -> bytes | None:
-        """Return a file's last bytes."""
+    def begin_tail(self, key: str, size: int) -> Pending[bytes | None]:
+        """Read a file's last bytes."""
         with system_errors(self._root / key), _opened(self._root / key) as handle:
             if handle is None:
-                return None
+                return _Done(None)
             length = os.fstat(handle).st_size
-            return os.pread(handle, size, max(0, length - size))
+            return _Done(os.pread(handle, size, max(0, length - size)))
+
+    def begin_ranges(
+        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
+    ) -> Pending[None]:
+        """Read ranges of a file."""
+        self.read_ranges(key, starts, stops, out)
+        return _Done(None)
 
     def read_ranges(
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
@@ -150,7 +172,7 @@ class Directory:
                 raise StorageError("not-found", "there is nothing", where=self._root / key)
             place, had = read_ranges(handle, starts, stops, out)
         if place >= 0:
-            raise _too_short(self._root / key, int(stops[place]), int(starts[place]) + had)
+            raise truncated_file(self._root / key, expected=int(stops[place]), found=int(starts[place]) + had)
 
     def write(self, key: str, data: bytes) -> Written:
         """Write a file; :meth:`sync` makes it durable."""
@@ -165,7 +187,7 @@ class Directory:
                 if path.read_bytes() != data:
                     replace_file(path, data)
         self._unsynced.add(path)
-        return _Done()
+        return _Done(None)
 
     def prepare(self, key: str) -> None:
         """Make the directory of a file."""
@@ -194,6 +216,17 @@ class Directory:
                     pass
         self._unsynced.clear()
 
+    def replace(self, key: str, data: bytes, *, expected: bytes | None) -> bool:
+        """Replace a file."""
+        if self.read(key) != expected:
+            return False
+        self.prepare(key)
+        replace_file(self._root / key, data)
+        return True
+
+    def check_place(self) -> None:
+        """Do nothing: where a directory is missing, so is what was to be in it."""
+
     def size(self) -> int:
         """Bytes of all files."""
         with system_errors(self._root):
@@ -203,99 +236,6 @@ class Directory:
         """Every file, relative to the directory."""
         with system_errors(self._root):
             return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
-
-
-class Remote:
-    """A bucket or an HTTP address."""
-
-    read_through = 64 << 10
-
-    def __init__(self, url: str, spec: dict[str, Any]) -> None:
-        import tensorstore as ts
-
-        self.url = url
-        self._pid = os.getpid()
-        self._batch = ts.Batch
-        with remote_errors(url):
-            self._kv = ts.KvStore.open(spec).result()
-
-    def read(self, key: str) -> bytes | None:
-        """Return an object's bytes."""
-        return self._read(key, None)
-
-    def read_tail(self, key: str, size: int) -> bytes | None:
-        """Return an object's last bytes."""
-        return self._read(key, slice(-size, None))
-
-    def read_ranges(
-        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
-    ) -> None:
-        """Read ranges of an object, all requests under way at once."""
-        self._check_process()
-        where = f"{self.url}/{key}"
-        ranges = list(zip(starts.tolist(), stops.tolist(), strict=True))
-        with remote_errors(where):
-            batch = self._batch()
-            reads = [self._kv.read(key, byte_range=slice(start, stop), batch=batch) for start, stop in ranges]
-            batch.submit()
-            pieces = [read.result().value for read in reads]
-        at = 0
-        for piece, (start, stop) in zip(pieces, ranges, strict=True):
-            if len(piece) != stop - start:
-                raise _too_short(where, stop, start + len(piece))
-            out[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
-            at += len(piece)
-
-    def write(self, key: str, data: bytes) -> Written:
-        """Start writing an object."""
-        self._check_process()
-        with remote_errors(f"{self.url}/{key}"):
-            written: Written = self._kv.write(key, data)
-            return written
-
-    def prepare(self, key: str) -> None:
-        """Do nothing: an object needs no directory."""
-
-    def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
-        """Write an object, which appears whole in any case."""
-        self.write(key, data).result()
-
-    def adopt(self, key: str) -> None:
-        """Do nothing: an object that is there is durable."""
-
-    def sync(self) -> None:
-        """Return at once: an object that was written is durable."""
-
-    def size(self) -> None:
-        """Say nothing: a bucket would have to be listed."""
-
-    def keys(self) -> list[str]:
-        """Every object's key."""
-        self._check_process()
-        with remote_errors(self.url):
-            return sorted(key.decode() for key in self._kv.list().result())
-
-    def _read(self, key: str, some: slice | None) -> bytes | None:
-        self._check_process()
-        with remote_errors(f"{self.url}/{key}"):
-            result = self._kv.read(key, byte_range=some).result()
-        return bytes(result.value) if result.state == "value" else None
-
-    def _check_process(self) -> None:
-        if self._pid != os.getpid():
-            raise UsageError(
-                "opened-before-fork",
-                "a remote store that was opened before this process was forked",
-                where=self.url,
-                hint="open it in the worker, or start workers with spawn",
-            )
-
-
-def _too_short(where: object, expected: int, found: int) -> InvalidDataError:
-    return InvalidDataError(
-        "damaged-object", "a truncated file", where=where, expected=f"{expected} bytes or more", found=found,
-        hint="restore the file from a copy, or convert again",
-    )  # fmt: skip
 
 
 def write_all(file: FileIO, data: bytes) -> None:
@@ -370,19 +310,3 @@ def system_errors(where: object) -> Iterator[None]:
         raise
     except OSError as error:
         raise StorageError("storage-failed", error.strerror or str(error), where=where) from None
-
-
-@contextmanager
-def remote_errors(where: str) -> Iterator[None]:
-    """Turn errors of TensorStore into those of the interface; it begins its messages with a status word."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, ScformatError):
-            raise
-        text = str(error)
-        if text.startswith("NOT_FOUND"):
-            raise StorageError("not-found", "there is nothing", where=where, hint="check the address") from None
-        if text.startswith("DATA_LOSS"):
-            raise InvalidDataError("damaged-object", "a truncated object", where=where, found=text[:300]) from None
-        raise StorageError("storage-failed", "reading or writing failed", where=where, found=text[:300]) from None

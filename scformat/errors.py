@@ -131,6 +131,18 @@ def damaged_data(
     return error
 
 
+def truncated_file(where: object, *, expected: int, found: int) -> InvalidDataError:
+    """Build the error for a file or object that ends too early."""
+    return InvalidDataError(
+        "damaged-object",
+        "a truncated file",
+        where=where,
+        expected=f"{expected} bytes or more",
+        found=found,
+        hint="restore the file from a copy, or convert again",
+    )
+
+
 class UsageError(ScformatError, ValueError):
     """An argument or option is wrong."""
 

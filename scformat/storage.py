@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import os
 import threading
 from collections import OrderedDict, deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scformat import layout
-from scformat.blobs import Blobs, Written, open_blobs
+from scformat.blobs import Blobs, Pending, Written, open_blobs
 from scformat.codec import ABSENT, MOST_INDEX, DamagedError, decode_index, encode_json, encode_shard, index_size
 from scformat.errors import DamagedDataError, InvalidDataError, damaged_data
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
 from scformat.native import decode_chunks
 from scformat.pool import Pool
+from scformat.regions import Region, chunks_within, copy_shared, files_of, spans_of
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ INDEX_BYTES = 64 << 20
 """Shard indexes that are kept: 16 bytes a chunk."""
 CHUNKS_AT_ONCE = 256
 """Chunks that are decoded together where one after another is wanted."""
+CHUNKS_AHEAD = 16_384
+"""Chunks that are asked for together, where one after another is wanted and an answer takes its time."""
+INDEXES_AT_ONCE = 256
+"""Shard indexes that are asked for together, where an answer takes its time."""
 KEPT_BYTES = 128 << 20
 """Decoded records that are kept: a random read needs one of 1,024 cells, and the next read often the same."""
-
-Region = tuple[tuple[int, int], ...]
-"""Start and stop along each axis."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,6 +114,14 @@ class Storage:
         """Write a key in one step, by way of a file in a directory if need be, and wait for it."""
         self._blobs.write_whole(key, data, through=through)
 
+    def replace(self, key: str, data: bytes, *, expected: bytes | None) -> bool:
+        """Write a key in one step if it has the bytes `expected`, None: if there is none; tell whether it was so."""
+        return self._blobs.replace(key, data, expected=expected)
+
+    def check_place(self) -> None:
+        """Raise where it can be told why there is nothing at all (``no-bucket``)."""
+        self._blobs.check_place()
+
     def size(self) -> int | None:
         """Bytes of everything that lies there; None where that is not cheap to tell."""
         return self._blobs.size()
@@ -137,7 +147,7 @@ class Storage:
 
         Not for counts, whose fill value is a pair of elements and only the decoder can tell.
         """
-        spans, shape = _spans(region, array.shape)
+        spans, shape = spans_of(region, array.shape)
         values = self._read_region(array, spans)
         self.refuse_fill(array, values)
         return values.reshape(shape)
@@ -151,16 +161,16 @@ class Storage:
         self._require(spec, region)
         out = np.empty(extent, array.dtype)
         a_shard = [s // c for s, c in zip(spec.shard, spec.chunk, strict=True)]
-        for shard in _grid_of(region, spec.shard):
-            held = _within(region, shard, spec)
+        for shard in files_of(region, spec.shard):
+            held = chunks_within(region, shard, spec)
             here = list(itertools.product(*(range(first, last) for first, last in held)))
             inner = np.array([[i % n for i, n in zip(chunk, a_shard, strict=True)] for chunk in here])
             numbers = np.ravel_multi_index(tuple(inner.T), a_shard)
-            fetched = self._fetch_many(spec, shard, numbers, self._index(spec, shard).reshape(-1, 2)[numbers])
+            fetched = self._begin(spec, shard, numbers, self._index(spec, shard).reshape(-1, 2)[numbers]).result()
             decoded = np.empty((len(here), *spec.chunk), spec.dtype)
             self.decode_fetched(fetched, decoded)
             for chunk, values in zip(here, decoded, strict=True):
-                _copy(values, chunk, spec, out, region)
+                copy_shared(values, chunk, spec, out, region)
         return out
 
     def require(self, array: Array) -> None:
@@ -172,12 +182,12 @@ class Storage:
         self._require(array_spec(array), tuple((0, n) for n in array.shape))
 
     def _require(self, spec: ArraySpec, region: Region) -> None:
-        for shard in _grid_of(region, spec.shard):
+        for shard in files_of(region, spec.shard):
             index = self._index(spec, shard)
             some = tuple(
                 slice(first - i * s // c, last - i * s // c)
                 for (first, last), i, s, c in zip(
-                    _within(region, shard, spec), shard, spec.shard, spec.chunk, strict=True
+                    chunks_within(region, shard, spec), shard, spec.shard, spec.chunk, strict=True
                 )
             )
             absent = index[some][..., 0] == ABSENT
@@ -205,8 +215,8 @@ class Storage:
             ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
         """
         spec, last = array_spec(array), array.shard[-1] // array.chunk[-1]
-        for shard in np.unique(numbers // last).tolist():
-            self._index(spec, (*(0 for _ in array.shape[:-1]), shard))  # chunks are of a size that the files can hold
+        for _ in self._indexes_of(spec, [_along(spec, shard) for shard in np.unique(numbers // last).tolist()]):
+            pass  # chunks are of a size that the files can hold
         out = np.empty((len(numbers), *array.chunk), array.dtype)
         low = 0
         for fetched in self.fetch_chunks(array, numbers):
@@ -215,8 +225,18 @@ class Storage:
             low = high
         return out
 
-    def fetch_chunks(self, array: Array, numbers: NDArray[np.int64]) -> Iterator[Fetched]:
+    def fetch_chunks(
+        self, array: Array, numbers: NDArray[np.int64], *, at_most: int | None = None
+    ) -> Iterator[Fetched]:
         """Read chunks as :meth:`read_chunks` does, but leave them as they are stored; one item a shard.
+
+        Where an answer takes its time, what comes next is asked for before it is wanted, up to so many bytes: the
+        indexes of all shards in one round, then the chunks of all shards in another.
+
+        Parameters
+        ----------
+        at_most
+            Chunks an item; None: as many as there are of a shard.
 
         Raises
         ------
@@ -227,10 +247,18 @@ class Storage:
         a_shard = spec.shard[-1] // spec.chunk[-1]
         shards, firsts = np.unique(numbers // a_shard, return_index=True)
         bounds = [*firsts.tolist(), len(numbers)]
-        for shard, (low, high) in zip(shards.tolist(), itertools.pairwise(bounds), strict=True):
-            grid = (*(0 for _ in spec.shape[:-1]), shard)
-            places = self._index(spec, grid).reshape(-1, 2)[numbers[low:high] - shard * a_shard]
-            yield self._fetch_many(spec, grid, numbers[low:high], places)
+        grids = [_along(spec, shard) for shard in shards.tolist()]
+        begun: deque[_Begun] = deque()
+        for shard, index, (low, high) in zip(
+            shards.tolist(), self._indexes_of(spec, grids), itertools.pairwise(bounds), strict=True
+        ):
+            for first in range(low, high, at_most or high - low):
+                some = numbers[first : min(high, first + (at_most or high))]
+                begun.append(self._begin(spec, _along(spec, shard), some, index.reshape(-1, 2)[some - shard * a_shard]))
+                while begun and sum(b.nbytes for b in begun) > self._blobs.ahead:
+                    yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
     def decode_fetched(self, fetched: Fetched, out: NDArray[Any], *, first: int = 0) -> None:
         """Decode chunks of one shard, as many as `out` has room for, from the `first` fetched on."""
@@ -249,11 +277,12 @@ class Storage:
         keep
             Hold on to what was decoded for the next reads, the latest :data:`KEPT_BYTES`.
         """
-        for begin in range(0, len(numbers), CHUNKS_AT_ONCE):
-            some = numbers[begin : begin + CHUNKS_AT_ONCE]
+        together = CHUNKS_AHEAD if self._blobs.ahead else CHUNKS_AT_ONCE
+        for begin in range(0, len(numbers), together):
+            some = numbers[begin : begin + together]
             keys = [f"{array.path}:{number}" for number in some.tolist()]
             held = [self._kept.get(key) if keep else None for key in keys]
-            fresh = iter(self.read_chunks(array, some[[chunk is None for chunk in held]]))
+            fresh = self._decoded(array, some[[chunk is None for chunk in held]])
             for key, known in zip(keys, held, strict=True):
                 chunk = next(fresh) if known is None else known
                 if keep and known is None:
@@ -261,14 +290,21 @@ class Storage:
                     self._kept.put(key, chunk)
                 yield chunk
 
-    def _fetch_many(
+    def _decoded(self, array: Array, numbers: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+        """Yield chunks one after another, decoded a few at a time."""
+        for fetched in self.fetch_chunks(array, numbers, at_most=CHUNKS_AT_ONCE):
+            decoded = np.empty((len(fetched.numbers), *array.chunk), array.dtype)
+            self.decode_fetched(fetched, decoded)
+            yield from decoded
+
+    def _begin(
         self,
         spec: ArraySpec,
         grid: tuple[int, ...],
         numbers: NDArray[np.int64],
         places: NDArray[np.uint64],
-    ) -> Fetched:
-        """Read chunks of one shard; those that lie close together are one read."""
+    ) -> _Begun:
+        """Ask for chunks of one shard; those that lie close together are one read."""
         key = spec.key(grid)
         absent = places[:, 0] == ABSENT
         if absent.any():
@@ -282,46 +318,47 @@ class Storage:
         high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
         data = self._pool.empty(int(before[-1]), np.uint8)
-        try:
-            self._blobs.read_ranges(key, low, high, data)
-        except InvalidDataError as error:  # the file is shorter than its index says
-            raise damaged_data(
-                error.code,
-                error.what,
-                where=error.where,
-                found=error.found,
-                hint=error.hint,
-                array=spec.path,
-                chunks=numbers.tolist(),
-            ) from None
         run = np.searchsorted(low, offsets, side="right") - 1
-        places_in_data = before[run] + offsets - low[run]
-        return Fetched(
+        fetched = Fetched(
             array=spec.path,
             key=key,
             numbers=numbers,
             data=data,
-            offsets=places_in_data,
+            offsets=before[run] + offsets - low[run],
             lengths=lengths,
             requests=len(low),
         )
+        with _naming_chunks(fetched):
+            return _Begun(fetched, self._blobs.begin_ranges(key, low, high, data))
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
+        return next(self._indexes_of(spec, [shard]))
+
+    def _indexes_of(self, spec: ArraySpec, shards: Sequence[tuple[int, ...]]) -> Iterator[NDArray[np.uint64]]:
+        """Yield the index of each file; where an answer takes its time, some are asked for before they are wanted."""
+        at_once = INDEXES_AT_ONCE if self._blobs.ahead else 1
+        size = index_size(spec)
+        asked: deque[Pending[bytes | None] | NDArray[np.uint64]] = deque()
+        following = iter(shards)
+        for shard in shards:
+            for later in itertools.islice(following, at_once - len(asked)):
+                known = self._indexes.get(spec.key(later))
+                if known is None and size > MOST_INDEX:
+                    found = f"an index of {size} bytes, more than any file needs"
+                    raise _damaged(self.at(spec.key(later)), found, spec.path, _chunks_of(spec, later))
+                asked.append(self._blobs.begin_tail(spec.key(later), size) if known is None else known)
+            first = asked.popleft()
+            yield first if isinstance(first, np.ndarray) else self._read_index(spec, shard, first.result())
+
+    def _read_index(self, spec: ArraySpec, shard: tuple[int, ...], tail: bytes | None) -> NDArray[np.uint64]:
         key = spec.key(shard)
-        index = self._indexes.get(key)
-        if index is None:
-            size = index_size(spec)
-            if size > MOST_INDEX:
-                found = f"an index of {size} bytes, more than any file needs"
-                raise _damaged(self.at(key), found, spec.path, _chunks_of(spec, shard))
-            tail = self._blobs.read_tail(key, size)
-            if tail is None:
-                raise _lost(self.at(key), "the whole file", spec.path, _chunks_of(spec, shard))
-            try:
-                index = decode_index(tail, spec)
-            except DamagedError as error:
-                raise _damaged(self.at(key), f"the index: {error}", spec.path, _chunks_of(spec, shard)) from None
-            self._indexes.put(key, index)
+        if tail is None:
+            raise _lost(self.at(key), "the whole file", spec.path, _chunks_of(spec, shard))
+        try:
+            index = decode_index(tail, spec)
+        except DamagedError as error:
+            raise _damaged(self.at(key), f"the index: {error}", spec.path, _chunks_of(spec, shard)) from None
+        self._indexes.put(key, index)
         return index
 
     def refuse_fill(self, array: Array, values: NDArray[Any]) -> None:
@@ -347,6 +384,36 @@ class Storage:
         if why is not None:
             raise InvalidDataError("bad-utf8", why, where=self.at(strings.bytes.path), hint="run scformat validate")
         return found
+
+
+class _Begun:
+    """Chunks that were asked for."""
+
+    def __init__(self, fetched: Fetched, pending: Pending[None]) -> None:
+        self.nbytes = fetched.data.nbytes
+        self._fetched, self._pending = fetched, pending
+
+    def result(self) -> Fetched:
+        with _naming_chunks(self._fetched):
+            self._pending.result()
+        return self._fetched
+
+
+@contextmanager
+def _naming_chunks(fetched: Fetched) -> Iterator[None]:
+    """Let the error of a file that is shorter than its index says name the chunks that were to be read."""
+    try:
+        yield
+    except InvalidDataError as error:
+        raise damaged_data(
+            error.code,
+            error.what,
+            where=error.where,
+            found=error.found,
+            hint=error.hint,
+            array=fetched.array,
+            chunks=fetched.numbers.tolist(),
+        ) from None
 
 
 class _Cache:
@@ -395,57 +462,15 @@ def _damaged(where: str, found: str, array: str, chunks: Iterable[int]) -> Damag
     return damaged_data("damaged-chunk", "damaged data", where=where, found=found, array=array, chunks=chunks)
 
 
+def _along(spec: ArraySpec, shard: int) -> tuple[int, ...]:
+    """Place in the grid of a file of an array that is cut along its last axis alone."""
+    return (*(0 for _ in spec.shape[:-1]), shard)
+
+
 def _chunks_of(spec: ArraySpec, shard: tuple[int, ...]) -> range:
     """Chunks of one file, along the last axis."""
     size = spec.shard[-1] // spec.chunk[-1]
     return range(shard[-1] * size, (shard[-1] + 1) * size)
-
-
-def _spans(region: Any, shape: Sequence[int]) -> tuple[Region, tuple[int, ...]]:
-    """Resolve a numpy index of integers and slices to spans, and the shape of what it selects."""
-    index = region if isinstance(region, tuple) else (region,)
-    if ... in index:
-        at = index.index(...)
-        index = (*index[:at], *[slice(None)] * (len(shape) - len(index) + 1), *index[at + 1 :])
-    index = (*index, *[slice(None)] * (len(shape) - len(index)))
-    spans, kept = [], []
-    for item, n in zip(index, shape, strict=True):
-        if isinstance(item, slice):
-            start, stop, _ = item.indices(n)
-            spans.append((start, max(start, stop)))
-            kept.append(max(0, stop - start))
-        else:
-            spans.append((int(item), int(item) + 1))
-    return tuple(spans), tuple(kept)
-
-
-def _grid_of(region: Region, shard: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """Yield the files that a region touches, in C order; of any number of them, one after another."""
-    ranges = [range(start // s, -(-stop // s)) for (start, stop), s in zip(region, shard, strict=True)]
-    for flat in range(math.prod(map(len, ranges))):
-        place, rest = [], flat
-        for some in reversed(ranges):
-            rest, at = divmod(rest, len(some))
-            place.append(some[at])
-        yield tuple(reversed(place))
-
-
-def _within(region: Region, shard: tuple[int, ...], spec: ArraySpec) -> Region:
-    """Return first and last (excluded) chunk along each axis of what a file holds of a region."""
-    return tuple(
-        (max(start, i * s) // c, -(-min(stop, (i + 1) * s) // c))
-        for (start, stop), i, s, c in zip(region, shard, spec.shard, spec.chunk, strict=True)
-    )
-
-
-def _copy(values: NDArray[Any], chunk: tuple[int, ...], spec: ArraySpec, out: NDArray[Any], region: Region) -> None:
-    """Copy what a chunk and a region share."""
-    source, target = [], []
-    for i, c, (start, stop) in zip(chunk, spec.chunk, region, strict=True):
-        low, high = max(start, i * c), min(stop, (i + 1) * c)
-        source.append(slice(low - i * c, high - i * c))
-        target.append(slice(low - start, high - start))
-    out[tuple(target)] = values[tuple(source)]
 
 
 class ArrayWriter:

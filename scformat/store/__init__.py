@@ -50,6 +50,7 @@ def open_store(path: str | os.PathLike[str]) -> Store:
     storage = Storage(os.path.expanduser(text) if text.startswith("~") else text)  # noqa: PTH111 (addresses too)
     data = storage.read(MANIFEST_KEY)
     if data is None:
+        storage.check_place()
         is_file = "://" not in text and Path(storage.url).is_file()
         found = "a file; a store is a directory" if is_file else None
         hint = "make one with: scformat convert SRC... DST"

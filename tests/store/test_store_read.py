@@ -284,7 +284,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     from scformat import blobs
 
     asked: list[str] = []
-    plain = {name: getattr(blobs.Directory, name) for name in ("read", "read_tail", "read_ranges")}
+    plain = {name: getattr(blobs.Directory, name) for name in ("read", "begin_tail", "read_ranges")}
 
     def watching(name: str) -> Any:
         def read(self: Any, key: str, *rest: Any) -> Any:

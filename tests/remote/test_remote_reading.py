@@ -1,0 +1,218 @@
+"""Stores in buckets and behind HTTP read as those in directories, with few requests and in spite of faults."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import scformat
+from scformat.errors import DamagedDataError, InvalidDataError, ScformatError, StorageError, UsageError
+from scformat.loading.window import read_window
+from scformat.storage import Storage
+from tools.remote.proxy import Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FAULTY = Faults(errors=0.05, truncations=0.05, latency=0.001, seed=3)
+
+
+def rows_of(n: int, *, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 6_000, n)
+
+
+def same(one: scformat.store.Store, other: scformat.store.Store) -> None:
+    rows = rows_of(500)
+    assert one.manifest == other.manifest
+    assert (one.read(rows).csr() != other.read(rows).csr()).nnz == 0
+    assert one.obs(rows=rows).equals(other.obs(rows=rows))
+    assert one.genes.equals(other.genes)
+    assert one.sources.equals(other.sources)
+    assert np.array_equal(one.select("kind == 'b'"), other.select("kind == 'b'"))
+    assert np.array_equal(one.tables["kind:balanced"].draw(1, 0, 100), other.tables["kind:balanced"].draw(1, 0, 100))
+
+
+def test_a_bucket_reads_as_the_directory(places: Any) -> None:
+    same(scformat.open(places.local), scformat.open(places.remote))
+
+
+def test_it_reads_the_same_through_faults(places: Any) -> None:
+    places.proxy.faults = FAULTY
+    same(scformat.open(places.local), scformat.open(places.remote))
+    assert {r.fault for r in places.proxy.requests} >= {"", "error", "truncated"}
+
+
+def test_a_bucket_is_validated(places: Any) -> None:
+    assert scformat.validate(places.remote).ok
+
+
+def test_a_store_pickles(places: Any) -> None:
+    store = pickle.loads(pickle.dumps(scformat.open(places.remote)))
+    assert store.read([5]).csr().shape == (1, 60)
+
+
+def rounds(places: Any) -> int:
+    return len({r.round for r in places.proxy.requests})
+
+
+def test_a_window_takes_two_rounds(places: Any) -> None:
+    """Indexes of files are read once; then records in one round, and counts in another, however many they are."""
+    store = scformat.open(places.remote)
+    places.proxy.faults = Faults(hold=0.5)
+    first = read_window(store, rows_of(40))
+    cold = rounds(places)
+    places.proxy.forget()
+    store = pickle.loads(pickle.dumps(store))
+    read_window(store, rows_of(3))
+    places.proxy.forget()
+    again = read_window(store, rows_of(200, seed=9))
+    assert rounds(places) <= 2
+    ranges = [r for r in places.proxy.requests if r.byte_range]
+    assert len(ranges) == len(places.proxy.requests)
+    assert cold <= 6
+    assert len(first.rows) and len(again.rows)
+
+
+def test_a_run_of_cells_is_one_request(places: Any) -> None:
+    store = scformat.open(places.remote)
+    store.read(range(10))
+    places.proxy.forget()
+    store.read(range(2_000, 2_064))
+    counts = [r for r in places.proxy.requests if "/entries/" in r.path]
+    assert len(counts) == 1
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Files of a directory, ranges of them where they are asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.translate_path(self.path)
+        if not os.path.isfile(path):  # noqa: PTH113 (it is text)
+            self.send_error(404)
+            return
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read()
+        asked = self.headers.get("Range")
+        start, stop = 0, len(data)
+        if asked is not None:
+            low, high = asked.removeprefix("bytes=").split("-")
+            start, stop = (int(low), min(int(high or stop) + 1, stop)) if low else (max(0, stop - int(high)), stop)
+            if start >= len(data):
+                self.send_error(416)
+                return
+        self.send_response(206 if asked is not None else 200)
+        if asked is not None:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.send_header("Content-Length", str(stop - start))
+        self.end_headers()
+        self.wfile.write(data[start:stop])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web(places: Any) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(_Handler, directory=str(places.local.parent))
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/local.cells"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_http_reads_as_the_directory(places: Any, web: str) -> None:
+    same(scformat.open(places.local), scformat.open(web))
+    with pytest.raises(StorageError) as none:
+        scformat.open(web.replace("local.cells", "other.cells"))
+    assert none.value.code == "no-store"
+    with pytest.raises(StorageError) as listed:
+        Storage(web).keys()
+    assert listed.value.code == "cannot-list"
+    with pytest.raises(StorageError) as written:
+        Storage(web).write("x", b"y").result()
+    assert written.value.code == "read-only"
+
+
+def fails(code: str, do: Any, kind: type[ScformatError] = StorageError) -> ScformatError:
+    with pytest.raises(kind) as caught:
+        do()
+    assert caught.value.code == code, caught.value
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_what_is_not_there_is_told_apart(places: Any) -> None:
+    fails("no-store", lambda: scformat.open("s3://cells/nothing.cells"))
+    fails("no-bucket", lambda: scformat.open("s3://no-such-bucket/local.cells"))
+    fails("no-bucket", lambda: Storage("s3://no-such-bucket/a").write("x", b"y").result())
+
+
+def test_no_network(places: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    fails("no-connection", lambda: scformat.open(places.remote))
+
+
+def test_no_credentials(places: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    fails("no-credentials", lambda: scformat.open(places.remote))
+
+
+def test_a_server_that_only_fails(places: Any) -> None:
+    places.proxy.faults = Faults(errors=1.0)
+    fails("storage-failed", lambda: scformat.open(places.remote))
+    assert len(places.proxy.requests) == 7, "the first and its six retries"
+
+
+def test_a_truncated_object_is_damage(places: Any) -> None:
+    storage = Storage("s3://cells/cut")
+    storage.write("x", b"0123456789").result()
+    out = np.empty(10, np.uint8)
+    for low, high in ((5, 15), (20, 30)):
+        fails(
+            "damaged-object",
+            lambda a=low, b=high: storage._blobs.begin_ranges("x", np.array([a]), np.array([b]), out).result(),
+            InvalidDataError,
+        )
+    assert storage._blobs.begin_tail("x", 100).result() == b"0123456789"
+    assert storage._blobs.begin_tail("x", 3).result() == b"789"
+    assert storage._blobs.begin_tail("y", 3).result() is None
+
+
+def test_a_truncated_shard_names_its_cells(places: Any, tmp_path: Path) -> None:
+    part = scformat.open(places.local).manifest.parts[0]
+    key = f"{part.entries.path}/c/0/0"
+    whole = (places.local / key).read_bytes()
+    target = Storage(places.remote)
+    target.write(key, whole[: len(whole) // 2]).result()
+    try:
+        with pytest.raises(DamagedDataError) as caught:
+            scformat.open(places.remote).read([17])
+        assert caught.value.cells == (17,)
+    finally:
+        target.write(key, whole).result()
+
+
+def test_a_forked_process_opens_it_itself(places: Any) -> None:
+    store = scformat.open(places.remote)
+    child = os.fork()
+    if child == 0:
+        try:
+            store.read([1])
+        except UsageError as error:
+            os._exit(0 if error.code == "opened-before-fork" else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
