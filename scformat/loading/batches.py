@@ -171,7 +171,8 @@ def _dense(
     columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
     known = np.empty(256, np.float32)
     for row in range(len(starts)):
-        place = (starts[row], stops[row], total[row], seed, positions[row])
+        coming = starts[min(row + 1, len(starts) - 1)]
+        place = (starts[row], stops[row], coming, total[row], seed, positions[row])
         n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row
@@ -204,7 +205,8 @@ def _csr(
     out_offsets[0] = 0
     at = 0
     for row in range(len(starts)):
-        place = (starts[row], stops[row], total[row], seed, positions[row])
+        coming = starts[min(row + 1, len(starts) - 1)]
+        place = (starts[row], stops[row], coming, total[row], seed, positions[row])
         n = make_cell(words, *place, codes, arguments, column_of_gene, out_columns, out_values, at, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row

@@ -26,6 +26,7 @@ def make_cell(  # noqa: PLR0912
     words: NDArray[np.uint16],
     start: int,
     stop: int,
+    coming: int,
     total: int,
     seed: np.uint64,
     t: np.uint64,
@@ -43,6 +44,8 @@ def make_cell(  # noqa: PLR0912
     ----------
     words, start, stop
         A packed row.
+    coming
+        Where the one begins that is made next.
     total
         The cell's ``total_counts``.
     seed, t
@@ -56,7 +59,7 @@ def make_cell(  # noqa: PLR0912
     known : float32 array, shape (256,)
         For use in here.
     """
-    n = expand_row(words, start, stop, columns, values, first)
+    n = expand_row(words, start, stop, coming, columns, values, first)
     op = 0
     if len(codes) and (codes[0] == THIN_SHARE or codes[0] == THIN_TOTAL):
         share = arguments[0] if codes[0] == THIN_SHARE else min(1.0, arguments[0] / max(total, 1))

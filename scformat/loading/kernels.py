@@ -14,7 +14,7 @@ import numpy as np
 
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
 from scformat.jit import kernel
-from scformat.loading.vectors import LANES, unpack
+from scformat.loading.vectors import LANES, pack, unpack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,11 +24,8 @@ WORDS_AN_ENTRY: Final = 4
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
 _BYTE, _LOW = np.uint16(8), np.uint16(255)
-_PACKED: Final = 32
-"""Entries that are packed together: longer runs fit the processor's widest registers, but fail more often."""
-_AT_ONCE = np.uint64(_PACKED)  # unsigned places spare the check for negative ones, which stands in the way of vectors
-_LANES, _ALL = np.uint64(LANES), np.uint64((1 << LANES) - 1)
-_U0, _U1, _U2, _U3, _U4, _U7 = (np.uint64(x) for x in (0, 1, 2, 3, 4, 7))
+_LANES, _LOW_BYTE = np.uint64(LANES), np.uint64(255)
+_U0, _U1, _U2, _U3, _U4, _U7, _U8 = (np.uint64(x) for x in (0, 1, 2, 3, 4, 7, 8))
 
 
 @kernel
@@ -87,7 +84,10 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     at = 0
     offsets[0] = 0
     size = chunks.shape[2]
+    of_out = np.uint64(out.ctypes.data)
     for row in range(len(starts)):
+        if starts[row] < 0 or ends[row] < starts[row] or ends[row] > size * len(chunks):
+            raise IndexError("a row outside of the chunks")
         left = ends[row] - starts[row]
         chunk = starts[row] // size
         p = starts[row] - chunk * size
@@ -97,31 +97,29 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
             stop = min(size, p + left)
             left -= stop - p
             deltas, counts = chunks[chunk, 0], chunks[chunk, 1]
-            check = p
             while p < stop:
-                if p >= check and gap == 0 and stop - p >= _PACKED:
-                    # Nearly every entry is short, and many at once are packed without a branch; where one is not,
-                    # what was written here is written over.
-                    bad, sum_ = np.uint16(0), np.uint32(0)
-                    p_, at_ = np.uint64(p), np.uint64(at)
-                    for k in range(_AT_ONCE):
-                        delta_, count_ = deltas[p_ + k], counts[p_ + k]
-                        bad |= ((delta_ | count_) >> _BYTE) | np.uint16(delta_ == 0) | np.uint16(count_ == 0)
-                        sum_ += np.uint32(delta_)
-                        out[at_ + k] = delta_ | (count_ << _BYTE)
-                    if bad == 0:
-                        gene += np.int64(sum_)
-                        p, at, n = p + _PACKED, at + _PACKED, n + _PACKED
-                        last, last_gap, last_count = at - 1, np.int64(deltas[p - 1]), np.int64(counts[p - 1])
+                if gap == 0 and p + LANES <= size and at + LANES <= len(out):
+                    # Nearly every entry is short: many at once, up to the first that is not.
+                    room = np.uint64(min(LANES, stop - p))
+                    of_deltas, of_counts = np.uint64(deltas.ctypes.data), np.uint64(counts.ctypes.data)
+                    here = _U2 * np.uint64(p)
+                    found = pack(of_deltas + here, of_counts + here, of_out + _U2 * np.uint64(at), room)
+                    gene += np.int64(found >> _U8)
+                    k = int(found & _LOW_BYTE)
+                    if k == LANES:  # a step of a fixed size: the processor begins the next one before it knows
+                        p, at, n = p + LANES, at + LANES, n + LANES
+                        last = at - 1
                         continue
-                    check = p + _PACKED
+                    p, at, n = p + k, at + k, n + k
+                    last = at - 1 if k > 0 else last
+                    if p == stop:
+                        continue
                 delta = np.int64(deltas[p])
                 count = np.int64(counts[p])
                 p += 1
                 gene += delta
                 if gap == 0 and 0 < delta < 256 and 0 < count < 256:
-                    # What a further entry of this gene would need is kept.
-                    last, last_gap, last_count = at, delta, count
+                    last = at
                     out[at] = np.uint16(delta | (count << 8))
                     at += 1
                     n += 1
@@ -131,7 +129,9 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
                     gap += 65535
                 elif delta == 65535:
                     return (LOST if count == 65535 else BAD_DELTA), row
-                elif n > 0 and gap + delta == 0:
+                elif n > 0 and gap + delta == 0:  # a further entry of the last gene
+                    if out[last] >> _BYTE:
+                        last_gap, last_count = np.int64(out[last] & _LOW), np.int64(out[last] >> _BYTE)
                     last_count += count
                     if last_count > 9007199254740991:
                         return BAD_VALUE, row
@@ -156,34 +156,38 @@ def expand_row(
     words: NDArray[np.uint16],
     start: int,
     stop: int,
+    coming: int,
     genes: NDArray[np.integer],
     values: NDArray[np.float32],
     first: int,
 ) -> int:
     """Unpack one row to places `first` on; return its number of genes.
 
-    Places behind the row may be written to, as far as `genes` reaches; all arrays are contiguous.
+    Places behind the row may be written to, as far as `genes` reaches; all arrays are contiguous. `coming` is where
+    the row begins that is unpacked next: rows lie anywhere, and the memory answers sooner if it is told.
     Counts above 2^24 become the nearest float32.
     """
     n, gene = np.uint64(first), np.int32(0)
-    at, end = np.uint64(start), np.uint64(stop)
+    at, end, held = np.uint64(start), np.uint64(stop), np.uint64(len(words))
     room = np.uint64(len(genes)) if genes.itemsize == 4 else _U0
     of_words, of_genes = np.uint64(words.ctypes.data), np.uint64(genes.ctypes.data)
     of_values = np.uint64(values.ctypes.data)
+    ahead = np.uint64(coming) - np.uint64(start)
     while at < end:
-        if at + _LANES <= end and n + _LANES <= room:
-            found = unpack(of_words + at * _U2, of_genes + n * _U4, of_values + n * _U4, gene)
-            if found & _ALL == _ALL:
-                gene += np.int32(found >> _LANES)
+        if at + _LANES <= held and n + _LANES <= room:
+            most = min(_LANES, end - at)
+            here, soon = of_words + at * _U2, of_words + (at + ahead) * _U2
+            found = unpack(here, of_genes + n * _U4, of_values + n * _U4, gene, most, soon)
+            k = found & _LOW_BYTE
+            if k == _LANES:  # a step of a fixed size: the processor begins the next one before it knows
                 at += _LANES
                 n += _LANES
+                gene += np.int32(found >> _U8)
                 continue
-            # What stands after the first word that is no gene by itself is written over.
-            single = found & _ALL
-            while single & _U1:
-                single >>= _U1
-                at += _U1
-                n += _U1
+            at += k
+            n += k
+            if at == end:
+                break
             if n > np.uint64(first):
                 gene = np.int32(genes[n - _U1])
         word = words[at]

@@ -63,7 +63,8 @@ def tokenize(
     room = out_genes.shape[1]
     for row in range(len(starts)):
         t = positions[row]
-        place = (starts[row], stops[row], total[row], seed, t)
+        coming = starts[min(row + 1, len(starts) - 1)]
+        place = (starts[row], stops[row], coming, total[row], seed, t)
         n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return n, row

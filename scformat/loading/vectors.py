@@ -1,6 +1,7 @@
-"""Sixteen packed words unpacked at once: vectors that the compiler fits to whatever registers the processor has.
+"""Thirty-two entries packed or words unpacked at once: vectors that the compiler fits to whatever registers there are.
 
-A loop would do, but the running sum of the gaps keeps compilers from making vectors of it.
+Loops would do, but the running sum of the gaps, and what to do at the first entry that does not fit, keep compilers
+from making vectors of them.
 """
 
 from __future__ import annotations
@@ -11,42 +12,109 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-LANES: Final = 16
-"""Words that :func:`unpack` takes."""
+LANES: Final = 32
+"""Entries that :func:`pack` takes, and words that :func:`unpack` does."""
 
-_I16, _I32, _I64 = (ir.IntType(bits) for bits in (16, 32, 64))
-_WORDS, _LONGS, _FLOATS = (ir.VectorType(kind, LANES) for kind in (_I16, _I32, ir.FloatType()))
+_GROUP: Final = 8
+"""Lanes of 16 bits within which moving by some lanes is cheapest."""
+_I1, _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+_FLAGS, _WORDS, _LONGS, _FLOATS = (ir.VectorType(kind, LANES) for kind in (_I1, _I16, _I32, ir.FloatType()))
 
 
 def _splat(kind: ir.Type, value: int) -> ir.Constant:
     return ir.Constant(kind, [value] * LANES)
 
 
-def _unpack(typing_context: Any, words: Any, genes: Any, values: Any, gene: Any) -> Any:
+def _load(builder: Any, address: Any) -> Any:
+    return builder.load(builder.inttoptr(address, _WORDS.as_pointer()), align=2)
+
+
+def _store(builder: Any, vector: Any, address: Any, size: int) -> None:
+    builder.store(vector, builder.inttoptr(address, vector.type.as_pointer()), align=size)
+
+
+def _moved(builder: Any, vector: Any, source: Any) -> Any:
+    """Move lanes; ``source(i)`` is the lane that comes to i, None for zero."""
+    lanes = [LANES if source(i) is None else source(i) for i in range(LANES)]
+    return builder.shuffle_vector(vector, _splat(vector.type, 0), ir.Constant(ir.VectorType(_I32, LANES), lanes))
+
+
+def _running_sum(builder: Any, vector: Any) -> Any:
+    """Sum 16-bit lanes up to each, first within groups, then over them."""
+    step = 1
+    while step < LANES:
+        if step < _GROUP:
+            moved = _moved(builder, vector, lambda i, s=step: i - s if i % _GROUP >= s else None)
+        else:
+            moved = _moved(builder, vector, lambda i, s=step: i // s * s - 1 if i // s % 2 else None)
+        vector = builder.add(vector, moved)
+        step *= 2
+    return vector
+
+
+def _leading(builder: Any, flags: Any, limit: Any) -> Any:
+    """Count the lanes below `limit` that are set before the first one that is not; an int64."""
+    bits = builder.zext(builder.bitcast(flags, ir.IntType(LANES)), _I64)
+    stop = builder.shl(ir.Constant(_I64, 1), limit)  # a lane that ends the count, set or not
+    return builder.cttz(builder.or_(builder.not_(bits), stop), ir.Constant(_I1, 1))
+
+
+def _pack(typing_context: Any, deltas: Any, counts: Any, out: Any, limit: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source, to_genes, to_values, before = args
-        word = builder.load(builder.inttoptr(source, _WORDS.as_pointer()), align=2)
+        of_deltas, of_counts, to_words, most = args
+        delta, count = _load(builder, of_deltas), _load(builder, of_counts)
+        one, largest = _splat(_WORDS, 1), _splat(_WORDS, 255)
+        fits = [builder.icmp_unsigned("<", builder.sub(each, one), largest) for each in (delta, count)]
+        _store(builder, builder.or_(delta, builder.shl(count, _splat(_WORDS, 8))), to_words, 2)
+        n = _leading(builder, builder.and_(*fits), most)
+        ones = builder.sub(builder.shl(ir.Constant(_I64, 1), n), ir.Constant(_I64, 1))
+        counted = builder.bitcast(builder.trunc(ones, ir.IntType(LANES)), _FLAGS)
+        gaps = builder.select(counted, delta, _splat(_WORDS, 0))
+        lanes = LANES
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                builder.shuffle_vector(
+                    gaps, gaps, ir.Constant(ir.VectorType(_I32, lanes), list(range(first, first + lanes)))
+                )
+                for first in (0, lanes)
+            ]
+            gaps = builder.add(*halves)
+        sum_ = builder.zext(builder.extract_element(gaps, ir.Constant(_I32, 0)), _I64)
+        return builder.or_(n, builder.shl(sum_, ir.Constant(_I64, 8)))
+
+    return types.uint64(types.uint64, types.uint64, types.uint64, types.uint64), generate
+
+
+def _unpack(typing_context: Any, words: Any, genes: Any, values: Any, gene: Any, limit: Any, coming: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        source, to_genes, to_values, before, most, ahead = args
+        fetch = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+        fetch = builder.module.declare_intrinsic("llvm.prefetch", [_I8.as_pointer()], fetch)
+        ways = (ir.Constant(_I32, way) for way in (0, 3, 1))  # to read, to stay in all caches, data
+        builder.call(fetch, [builder.inttoptr(ahead, _I8.as_pointer()), *ways])
+        word = _load(builder, source)
         count = builder.lshr(word, _splat(_WORDS, 8))
-        single = builder.icmp_unsigned("!=", count, _splat(_WORDS, 0))
-        total = builder.zext(builder.and_(word, _splat(_WORDS, 255)), _LONGS)
-        nothing = _splat(_LONGS, 0)
-        for step in (1, 2, 4, 8):  # after each, a lane has the sum of twice as many gaps
-            lanes = [LANES + i if i < step else i - step for i in range(LANES)]
-            mask = ir.Constant(ir.VectorType(_I32, LANES), lanes)
-            total = builder.add(total, builder.shuffle_vector(total, nothing, mask))
+        n = _leading(builder, builder.icmp_unsigned("!=", count, _splat(_WORDS, 0)), most)
+        total = _running_sum(builder, builder.and_(word, _splat(_WORDS, 255)))
         start = builder.insert_element(ir.Constant(_LONGS, ir.Undefined), before, ir.Constant(_I32, 0))
         start = builder.shuffle_vector(start, ir.Constant(_LONGS, ir.Undefined), _splat(_LONGS, 0))
-        builder.store(builder.add(total, start), builder.inttoptr(to_genes, _LONGS.as_pointer()), align=4)
-        floats = builder.uitofp(builder.zext(count, _LONGS), _FLOATS)
-        builder.store(floats, builder.inttoptr(to_values, _FLOATS.as_pointer()), align=4)
-        flags = builder.zext(builder.bitcast(single, _I16), _I64)
+        _store(builder, builder.add(builder.zext(total, _LONGS), start), to_genes, 4)
+        _store(builder, builder.sitofp(builder.zext(count, _LONGS), _FLOATS), to_values, 4)
         last = builder.zext(builder.extract_element(total, ir.Constant(_I32, LANES - 1)), _I64)
-        return builder.or_(flags, builder.shl(last, ir.Constant(_I64, LANES)))
+        return builder.or_(n, builder.shl(last, ir.Constant(_I64, 8)))
 
-    return types.uint64(types.uint64, types.uint64, types.uint64, types.int32), generate
+    kinds = (types.uint64, types.uint64, types.uint64, types.int32, types.uint64, types.uint64)
+    return types.uint64(*kinds), generate
 
+
+pack: Any = intrinsic(_pack)
+"""``pack(deltas, counts, out, limit)``: addresses of 32 deltas and 32 counts, and of room for 32 packed words. The low
+byte of the result is how many of the first `limit` (32 at most) entries can be packed in a word each, up to the first
+that cannot; above it stands the sum of their deltas. All 32 words are written, those behind of no use."""
 
 unpack: Any = intrinsic(_unpack)
-"""``unpack(words, genes, values, gene)``: addresses of 16 packed words and of 16 int32 and 16 float32 out, and the gene
-before them. The result has a bit for each word that is a gene by itself, and above those 16 the sum of all gaps. Genes
-and values are right up to the first word that is not."""
+"""``unpack(words, genes, values, gene, limit, coming)``: addresses of 32 packed words and of room for 32 int32 and 32
+float32, the gene before them, and an address that is read soon. The low byte of the result is how many of the first
+`limit` (32 at most) words are a gene by themselves, up to the first that is not; above it stands the sum of all 32
+gaps. All 32 genes and values are written, those behind of no use."""

@@ -89,7 +89,7 @@ def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index:
     genes, values = all_genes[:room], all_values[:room]
     at = 1
     for i, row in enumerate(rows):
-        held = expand_row(words, offsets[i], offsets[i + 1], genes, values, at)
+        held = expand_row(words, offsets[i], offsets[i + 1], offsets[0], genes, values, at)
         assert held == n[i] == len(row)
         found = genes[at : at + held].tolist()
         assert dict(zip(found, values[at : at + held].tolist(), strict=True)) == row
