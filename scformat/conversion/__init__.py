@@ -18,6 +18,7 @@ from scformat.conversion.resume import describe
 from scformat.conversion.survey import open_all, survey
 from scformat.conversion.write import write_store
 from scformat.genes import load_all
+from scformat.sources import get_ready
 
 if TYPE_CHECKING:
     import os
@@ -91,6 +92,7 @@ def _planned(
     journal: Journal | None = None,
 ) -> Iterator[tuple[Plan, Engine]]:
     """Open and read the sources; they stay open within the context."""
+    get_ready(request.source for request in requests)
     references = load_all()
     opened, skipped = open_all(requests, options)
     try:

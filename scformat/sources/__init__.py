@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,31 @@ from scformat.sources.base import Block, CountsMatrix, Format, Layout, Source, V
 from scformat.sources.expand import Given, expand, stem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import anndata
 
-__all__ = ["Block", "CountsMatrix", "Format", "Given", "Layout", "Source", "VarTable", "expand", "open_source"]
+__all__ = [
+    "Block",
+    "CountsMatrix",
+    "Format",
+    "Given",
+    "Layout",
+    "Source",
+    "VarTable",
+    "expand",
+    "get_ready",
+    "open_source",
+]
+
+
+def get_ready(sources: Iterable[str | Path | anndata.AnnData]) -> None:
+    """Start what opening these sources takes, and do not wait for it: there may be other things to do meanwhile."""
+    # os.path, for which a name that cannot be is no file; opening it tells why.
+    if any(isinstance(given, (str, Path)) and os.path.isfile(given) for given in sources):  # noqa: PTH113
+        from scformat.sources.hdf5_process import hdf5_process
+
+        hdf5_process().start()
 
 
 def open_source(given: str | Path | anndata.AnnData, *, name: str | None = None) -> Source:
@@ -61,10 +84,10 @@ def open_source(given: str | Path | anndata.AnnData, *, name: str | None = None)
 def _open_hdf5(given: str | Path, name: str) -> Source:
     from scformat.sources.annotated import is_annotated
     from scformat.sources.h5ad import open_h5ad
-    from scformat.sources.hdf5_tree import Hdf5File
+    from scformat.sources.hdf5_remote import RemoteFile
     from scformat.sources.tenx import TenxSource, tenx_format
 
-    file = Hdf5File(given)
+    file = RemoteFile(given)
     try:
         if is_annotated(file.root):
             return open_h5ad(file, name=name)

@@ -8,10 +8,10 @@ from scformat.sources.annotated import AnnotatedSource
 from scformat.sources.digest import file_sha256
 
 if TYPE_CHECKING:
-    from scformat.sources.hdf5_tree import Hdf5File
+    from scformat.sources.hdf5_remote import RemoteFile
 
 
-def open_h5ad(file: Hdf5File, *, name: str) -> AnnotatedSource:
+def open_h5ad(file: RemoteFile, *, name: str) -> AnnotatedSource:
     """Make a source of an open HDF5 file that has AnnData's tables; it owns the file from then on."""
     return AnnotatedSource(
         file.root,

@@ -2,7 +2,8 @@
 
 The HDF5 library does one thing at a time, whatever asks it. Here it is asked once where the bytes of a
 dataset lie; then each thread reads them with ``pread`` and undoes the two common filters, gzip and byte
-shuffle, itself. What is stored in any other way is read through h5py, whose own lock keeps that safe.
+shuffle, itself. What is stored in any other way is read by the library. This module does without it: whoever
+has it, in this process or another, is a :class:`Library`.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ import os
 import threading
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import h5py
 import numpy as np
 
-from scformat.errors import InvalidDataError, RowIndexError, StorageError, UnsupportedError
+from scformat.errors import InvalidDataError, RowIndexError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+DEFLATE, SHUFFLE = 1, 2
+"""Numbers that HDF5 gives its filters."""
 # Decoded chunks of the last band of rows that a thread keeps; a wider band is decoded again when it is re-entered.
 _KEPT_BYTES = 64 << 20
-_DEFLATE, _SHUFFLE = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
+# No compression of HDF5 makes more of a byte: deflate at its best gives 1032.
+_MOST_A_BYTE = 1100
+_ANYWAY = 64 << 20
 
 
 class Descriptor:
@@ -53,6 +57,10 @@ class Descriptor:
             raise StorageError("source-closed", "it is closed already", where=self.path)
         return self._fd
 
+    def size(self) -> int:
+        """Size of the file in bytes."""
+        return os.fstat(self.fileno()).st_size
+
     def close(self) -> None:
         """Close it; a second time does nothing."""
         fd, self._fd = self._fd, -1
@@ -62,15 +70,66 @@ class Descriptor:
     __del__ = close
 
 
+def check_size(n_bytes: int, file_size: int, *, where: str) -> None:
+    """Refuse to make room for more than a file of this size can hold: a number in it is wrong."""
+    if n_bytes > _MOST_A_BYTE * file_size + _ANYWAY:
+        raise InvalidDataError(
+            "impossible-size",
+            "it says to be larger than its file can hold",
+            where=where,
+            expected=f"what {file_size:,} bytes can hold",
+            found=f"{n_bytes:,} bytes",
+            hint="the file is damaged: copy or download it again",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """How a dataset is stored.
+
+    Attributes
+    ----------
+    shape
+        Its shape, 1-D or 2-D.
+    dtype
+        Its type in native byte order.
+    chunk
+        Shape of a chunk, None where it has none.
+    offset
+        Where its bytes lie, all of them as in memory; None where they do not, or that is not known.
+    filters
+        Filters of its chunks in the order they were applied, where :class:`Hdf5Rows` can undo them; None where it
+        cannot, or there are no chunks.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...] | None
+    offset: int | None
+    filters: tuple[int, ...] | None
+
+
+class Library(Protocol):
+    """The HDF5 library with one dataset open."""
+
+    def chunks(self) -> Chunks:
+        """Return where its chunks lie."""
+
+    def read(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        """Read a range of it; InvalidDataError where that fails."""
+
+
 class Hdf5Rows:
     """Reader of consecutive rows of a 1-D or 2-D numeric dataset.
 
     Parameters
     ----------
-    dataset
-        An open dataset, 1-D or 2-D, of integers, floats or booleans.
+    stored
+        How it is stored: integers, floats or booleans.
     descriptor
-        The same file, opened for its bytes; the caller closes it.
+        The file, opened for its bytes; the caller closes it.
+    library
+        Reads what cannot be read from the file's bytes.
     where
         File and dataset, for messages.
 
@@ -84,25 +143,22 @@ class Hdf5Rows:
         Rows of a chunk; 1 for a contiguous dataset.
     """
 
-    def __init__(self, dataset: h5py.Dataset, *, descriptor: Descriptor, where: str) -> None:
-        _check_filters(dataset, where)
-        self.shape: tuple[int, ...] = tuple(dataset.shape)
-        self.dtype: np.dtype[Any] = dataset.dtype.newbyteorder("=")
-        self.row_step = int(dataset.chunks[0]) if dataset.chunks else 1
+    def __init__(self, stored: Stored, *, descriptor: Descriptor, library: Library, where: str) -> None:
+        self.shape = stored.shape
+        self.dtype = stored.dtype
+        self.row_step = stored.chunk[0] if stored.chunk else 1
         self.where = where
-        self._dataset = dataset
+        self._stored = stored
         self._descriptor = descriptor
+        self._library = library
         self._lock = threading.Lock()
         self._kept = threading.local()
-        self._chunks: _Chunks | None = None
-        direct = _stored_as_in_memory(dataset)
-        self._offset: int | None = _contiguous_offset(dataset) if direct else None
-        self._chunked = direct and dataset.chunks is not None and _filters(dataset) is not None
+        self._index: Chunks | None = None
 
     @property
     def direct(self) -> bool:
         """Whether the bytes are read without the HDF5 library."""
-        return self._offset is not None or self._chunked
+        return self._stored.offset is not None or self._stored.filters is not None
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Read rows ``start..stop-1``.
@@ -117,7 +173,7 @@ class Hdf5Rows:
         RowIndexError
             For rows outside of the dataset.
         InvalidDataError
-            For a chunk that is damaged or lies beyond the end of the file.
+            For a chunk that is damaged or lies beyond the end of the file, and for more than a file of its size holds.
         StorageError
             When the operating system cannot read, or the file was closed.
         """
@@ -125,14 +181,19 @@ class Hdf5Rows:
             raise RowIndexError(
                 "row-out-of-range", f"rows {start}:{stop}", where=self.where, expected=f"rows in 0:{self.shape[0]}"
             )
+        fd = self._descriptor.fileno()
+        row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
+        size, offset = self._descriptor.size(), self._stored.offset
+        if offset is not None and offset + stop * row_bytes > size and stop > start:
+            end = offset + stop * row_bytes
+            raise InvalidDataError("truncated-file", f"the file ends before byte {end}", where=self.where)
+        check_size((stop - start) * row_bytes, size, where=self.where)
         out = np.empty((stop - start, *self.shape[1:]), self.dtype)
         if out.size == 0:
             return out
-        fd = self._descriptor.fileno()
-        if self._offset is not None:
-            row_bytes = out.nbytes // len(out)
-            pread_into(fd, out, self._offset + start * row_bytes, where=self.where)
-        elif self._chunked:
+        if offset is not None:
+            pread_into(fd, out, offset + start * row_bytes, where=self.where)
+        elif self._stored.filters is not None:
             chunks = self._chunk_index()
             flat = out.reshape(len(out), -1)
             if chunks.plain:
@@ -140,22 +201,21 @@ class Hdf5Rows:
             else:
                 self._read_bands(chunks, start, stop, flat)
         else:
-            self._read_through_library(start, stop, out)
+            self._read_through_library((slice(start, stop),), out)
         return out
 
-    def _chunk_index(self) -> _Chunks:
+    def _chunk_index(self) -> Chunks:
         with self._lock:
-            if self._chunks is None:
-                self._chunks = _Chunks.of(self._dataset, os.fstat(self._descriptor.fileno()).st_size, self.where)
-            return self._chunks
+            if self._index is None:
+                index = self._library.chunks()
+                index.check(self._descriptor.size(), where=self.where)
+                self._index = index
+            return self._index
 
-    def _read_through_library(self, start: int, stop: int, out: NDArray[Any]) -> None:
-        try:
-            out[...] = self._dataset[start:stop]
-        except (OSError, RuntimeError, ValueError) as error:
-            raise InvalidDataError("unreadable-array", f"HDF5 cannot read it ({error})", where=self.where) from error
+    def _read_through_library(self, key: tuple[slice, ...], out: NDArray[Any]) -> None:
+        out[...] = self._library.read(key).reshape(out.shape)
 
-    def _read_runs(self, chunks: _Chunks, start: int, stop: int, out: NDArray[Any]) -> None:
+    def _read_runs(self, chunks: Chunks, start: int, stop: int, out: NDArray[Any]) -> None:
         """Read chunks without filters that span all columns; those next to each other in the file at once."""
         step = chunks.shape[0]
         first, last = start // step, (stop - 1) // step
@@ -169,12 +229,12 @@ class Hdf5Rows:
             high = min(stop, (first + tail) * step)
             target = out[low - start : high - start]
             if absent[head]:
-                self._read_through_library(low, high, target.reshape(high - low, *self.shape[1:]))
+                self._read_through_library((slice(low, high),), target)
             else:
                 skipped = (low - (first + head) * step) * row_bytes
                 pread_into(self._descriptor.fileno(), target, int(address[head]) + skipped, where=self.where)
 
-    def _read_bands(self, chunks: _Chunks, start: int, stop: int, out: NDArray[Any]) -> None:
+    def _read_bands(self, chunks: Chunks, start: int, stop: int, out: NDArray[Any]) -> None:
         step, width = chunks.shape
         for band in range(start // step, (stop - 1) // step + 1):
             low, high = max(start, band * step), min(stop, (band + 1) * step)
@@ -183,12 +243,12 @@ class Hdf5Rows:
                 target = out[low - start : high - start, left:right]
                 if chunks.address[band, column] < 0:
                     key = (slice(low, high), slice(left, right))[: len(self.shape)]
-                    target[...] = self._dataset[key].reshape(target.shape)
+                    self._read_through_library(key, target)
                 else:
                     decoded = self._decoded(chunks, band, column)
                     target[...] = decoded[low - band * step : high - band * step, : right - left]
 
-    def _decoded(self, chunks: _Chunks, band: int, column: int) -> NDArray[Any]:
+    def _decoded(self, chunks: Chunks, band: int, column: int) -> NDArray[Any]:
         """Decode a chunk, or take it from those of the last band that this thread decoded."""
         kept = self._kept.__dict__
         if kept.get("band") != band:
@@ -204,8 +264,21 @@ class Hdf5Rows:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Chunks:
-    """Where the chunks of a dataset lie in its file. Arrays of shape (bands, columns); a 1-D dataset has one column."""
+class Chunks:
+    """Where the chunks of a dataset lie in its file.
+
+    Attributes
+    ----------
+    shape
+        Rows and columns of a chunk; a 1-D dataset has one column.
+    n_bytes
+        Bytes of a decoded chunk.
+    filters
+        In the order they were applied.
+    address, size, mask : int64 arrays, shape (bands, columns)
+        Byte of the file where each chunk begins, -1 where it was never written; its bytes there; the filters that it
+        was stored without.
+    """
 
     shape: tuple[int, int]
     n_bytes: int
@@ -214,36 +287,17 @@ class _Chunks:
     size: NDArray[np.int64]
     mask: NDArray[np.int64]
 
-    @classmethod
-    def of(cls, dataset: h5py.Dataset, file_size: int, where: str) -> _Chunks:
-        shape = (int(dataset.chunks[0]), int(dataset.chunks[1]) if dataset.ndim > 1 else 1)
-        extent = (dataset.shape[0], dataset.shape[1] if dataset.ndim > 1 else 1)
-        grid = tuple(-(-n // c) for n, c in zip(extent, shape, strict=True))
-        address, size, mask = np.full(grid, -1, np.int64), np.zeros(grid, np.int64), np.zeros(grid, np.int64)
-
-        def place(info: Any) -> None:
-            row, *column = info.chunk_offset
-            at = (row // shape[0], column[0] // shape[1] if column else 0)
-            address[at], size[at], mask[at] = info.byte_offset, info.size, info.filter_mask
-
-        try:
-            dataset.id.chunk_iter(place)
-        except (OSError, RuntimeError, IndexError, OverflowError) as error:
-            raise InvalidDataError(
-                "unreadable-array", f"its index of chunks cannot be read ({error})", where=where
-            ) from error
-        beyond = address > file_size - size
+    def check(self, file_size: int, *, where: str) -> None:
+        """Refuse chunks beyond the end of the file, and those of sizes that cannot be."""
+        address, size = self.address, self.size
+        beyond = (address > file_size - size) | (size < 0)
         if beyond.any():
             at = int(address[beyond][0])
             raise InvalidDataError("truncated-file", f"the file ends within the chunk at byte {at}", where=where)
-        n_bytes = shape[0] * shape[1] * dataset.dtype.itemsize
-        chunks = cls(
-            shape=shape, n_bytes=n_bytes, filters=_filters(dataset) or (), address=address, size=size, mask=mask
-        )
-        if not chunks.filters and (size[address >= 0] != n_bytes).any():
-            at = int(address[(address >= 0) & (size != n_bytes)][0])
+        if not self.filters and (size[address >= 0] != self.n_bytes).any():
+            at = int(address[(address >= 0) & (size != self.n_bytes)][0])
             raise InvalidDataError("damaged-chunk", f"the chunk at byte {at} has a wrong length", where=where)
-        return chunks
+        check_size(self.n_bytes, file_size, where=where)
 
     @property
     def plain(self) -> bool:
@@ -257,7 +311,7 @@ class _Chunks:
         for position in reversed(range(len(self.filters))):
             if skipped >> position & 1:
                 continue
-            if self.filters[position] == _DEFLATE:
+            if self.filters[position] == DEFLATE:
                 try:
                     raw = zlib.decompress(raw, bufsize=max(self.n_bytes, 1))
                 except zlib.error as error:
@@ -302,43 +356,3 @@ def _unshuffle(raw: memoryview | bytes, item_size: int) -> memoryview:
     for k in range(item_size):
         out[:, k] = planes[k]
     return out.reshape(-1).data
-
-
-def _filters(dataset: h5py.Dataset) -> tuple[int, ...] | None:
-    """Return the filters in the order they were applied; None if there are others than shuffle and gzip."""
-    plist = dataset.id.get_create_plist()
-    codes = tuple(int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters()))
-    return codes if codes in {(), (_DEFLATE,), (_SHUFFLE,), (_SHUFFLE, _DEFLATE)} else None
-
-
-def _check_filters(dataset: h5py.Dataset, where: str) -> None:
-    plist = dataset.id.get_create_plist()
-    for i in range(plist.get_nfilters()):
-        code, _, _, name = plist.get_filter(i)
-        if not h5py.h5z.filter_avail(code):
-            raise UnsupportedError(
-                "unknown-hdf5-filter",
-                f"it is compressed with HDF5 filter {code} ({name.decode(errors='replace') or 'unnamed'})",
-                where=where,
-                hint="write the file again with gzip or without compression",
-            )
-
-
-def _stored_as_in_memory(dataset: h5py.Dataset) -> bool:
-    """Whether the bytes in the file are those of a native array, in this very file, from its start."""
-    return bool(
-        hasattr(os, "preadv")
-        and dataset.dtype.kind in "iuf"
-        and dataset.dtype.isnative
-        and h5py.h5t.py_create(dataset.dtype).equal(dataset.id.get_type())
-        and not dataset.is_virtual
-        and not dataset.external
-        and dataset.file.userblock_size == 0
-    )
-
-
-def _contiguous_offset(dataset: h5py.Dataset) -> int | None:
-    if dataset.id.get_create_plist().get_layout() != h5py.h5d.CONTIGUOUS:
-        return None
-    offset = dataset.id.get_offset()
-    return offset if offset is None else int(offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 
 from scformat.errors import InvalidDataError, ScformatError
-from scformat.sources.hdf5 import Descriptor, Hdf5Rows
+from scformat.sources.hdf5 import Descriptor, Hdf5Rows, check_size
+from scformat.sources.hdf5_stored import open_rows
 from scformat.sources.tree import ArrayNode, GroupNode
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
 class Hdf5File:
     """An HDF5 file, opened for reading twice: by the library, and by the operating system for the bytes of arrays.
 
+    Parameters
+    ----------
+    path
+        Where it lies.
+    shown
+        How messages call it; `path` where None.
+
     Raises
     ------
     StorageError
@@ -30,20 +39,23 @@ class Hdf5File:
         When it is no HDF5 file, or shorter than it says.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+    def __init__(self, path: str | Path, *, shown: str | None = None) -> None:
+        self.path = shown or str(path)
         self.descriptor = Descriptor(path)
         self._owned = True
         try:
             if not h5py.is_hdf5(path):
-                raise InvalidDataError("not-hdf5", "it is no HDF5 file", where=path, hint=_guess(Path(path)))
+                raise InvalidDataError("not-hdf5", "it is no HDF5 file", where=self.path, hint=_guess(Path(path)))
             self.file = h5py.File(path, "r")
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            if isinstance(error, ScformatError):
+                raise
             if "truncated" in str(error):
                 raise InvalidDataError(
-                    "truncated-file", "the file is shorter than it says", where=path, hint="copy or download it again"
-                ) from error
-            raise InvalidDataError("unreadable-file", f"HDF5 cannot open it ({error})", where=path) from error
+                    "truncated-file", "the file is shorter than it says", where=self.path,
+                    hint="copy or download it again",
+                ) from error  # fmt: skip
+            raise InvalidDataError("unreadable-file", f"HDF5 cannot open it ({error})", where=self.path) from error
 
     @classmethod
     def borrowed(cls, file: h5py.File) -> Hdf5File:
@@ -123,6 +135,11 @@ class Hdf5Array(_Hdf5Node, ArrayNode):
     """A dataset."""
 
     @property
+    def dataset(self) -> h5py.Dataset:
+        """The open dataset."""
+        return self._item
+
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """Its shape; None where it has an empty dataspace."""
         shape: tuple[int, ...] | None = self._item.shape
@@ -140,12 +157,15 @@ class Hdf5Array(_Hdf5Node, ArrayNode):
         with reading(self.where):
             if self.shape is not None and len(self.shape) in {1, 2} and self.dtype.kind in "iuf":
                 return self.rows().read(0, self.shape[0])
+            n_bytes = math.prod(self.shape or ()) * self.dtype.itemsize
+            check_size(n_bytes, self._file.descriptor.size(), where=self.where)
             values = np.asarray(self._item[()])
         return values if values.dtype.names else values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def rows(self) -> Hdf5Rows:
         """Open it for reading by rows."""
-        return Hdf5Rows(self._item, descriptor=self._file.descriptor, where=self.where)
+        with reading(self.where):
+            return open_rows(self._item, descriptor=self._file.descriptor, where=self.where)
 
     def referred(self, name: str) -> ArrayNode | None:
         """Follow an attribute that holds an object reference."""

@@ -20,7 +20,7 @@ from scformat.strings import Strings
 
 if TYPE_CHECKING:
     from scformat.sources.base import CountsMatrix, Format
-    from scformat.sources.hdf5_tree import Hdf5File
+    from scformat.sources.hdf5_remote import RemoteFile
 
 LOCATION = "matrix"
 _V2_PARTS = frozenset({"barcodes", "genes", "data", "indices", "indptr", "shape"})
@@ -55,7 +55,7 @@ class TenxSource:
 
     index_name: str | None = None
 
-    def __init__(self, file: Hdf5File, *, name: str, format: Format) -> None:
+    def __init__(self, file: RemoteFile, *, name: str, format: Format) -> None:
         self.name, self.path, self.format = name, file.path, format
         self._file = file
         root = file.root

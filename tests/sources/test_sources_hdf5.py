@@ -16,6 +16,7 @@ from scipy import sparse
 from scformat.errors import InvalidDataError, RowIndexError, StorageError, UnsupportedError
 from scformat.sources import open_source
 from scformat.sources.hdf5 import Descriptor, Hdf5Rows
+from scformat.sources.hdf5_stored import open_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ DTYPES = ["float32", "float64", "int64", "uint16", "int8", "float16"]
 def rows_of(path: Path, name: str = "d") -> Iterator[Hdf5Rows]:
     """Open a dataset for reading by rows."""
     with h5py.File(path, "r") as file:
-        yield Hdf5Rows(file[name], descriptor=Descriptor(path), where=f"{path}:{name}")
+        yield open_rows(file[name], descriptor=Descriptor(path), where=f"{path}:{name}")
 
 
 def write(path: Path, values: np.ndarray[Any, Any], layout: str, chunk: tuple[int, ...]) -> None:
@@ -215,7 +216,7 @@ def test_a_dataset_beyond_the_end_of_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "r") as file:
         short = tmp_path / "short"
         short.write_bytes((tmp_path / "a.h5").read_bytes()[:5000])
-        rows = Hdf5Rows(file["d"], descriptor=Descriptor(short), where="short:d")
+        rows = open_rows(file["d"], descriptor=Descriptor(short), where="short:d")
         with pytest.raises(InvalidDataError, match="short:d: the file ends before byte") as error:
             rows.read(0, 100_000)
         assert error.value.code == "truncated-file"
@@ -228,7 +229,7 @@ def test_a_chunk_beyond_the_end_of_the_file(tmp_path: Path) -> None:
         short = tmp_path / "short"
         short.write_bytes((tmp_path / "a.h5").read_bytes()[:6000])
         with pytest.raises(InvalidDataError, match="short:d: the file ends within the chunk at byte") as error:
-            Hdf5Rows(file["d"], descriptor=Descriptor(short), where="short:d").read(0, 10)
+            open_rows(file["d"], descriptor=Descriptor(short), where="short:d").read(0, 10)
         assert error.value.code == "truncated-file"
 
 

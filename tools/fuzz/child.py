@@ -162,7 +162,7 @@ def main(name: str, work: str, options: str) -> None:  # noqa: PLR0915 - what is
     if not given["coverage"]:
         for data in random_inputs(surface, seeds, given["seed"]):
             current.write_bytes(data)  # what a crash of the process leaves behind
-            signal.alarm(SECONDS + 1)  # ends the process
+            signal.alarm(4 * SECONDS)  # ends the process; time that others take is in it
             test(data)
     corpus = place / "corpus"
     corpus.mkdir(exist_ok=True)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tools.fuzz import parsers, stores
+from tools.fuzz import parsers, sources, stores
 
-SURFACES = {**parsers.SURFACES, **stores.SURFACES}
+SURFACES = {**parsers.SURFACES, **sources.SURFACES, **stores.SURFACES}
