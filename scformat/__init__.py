@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from distributed import Client
     from numpy.typing import ArrayLike
 
     from scformat.conversion.report import ConversionPlan
@@ -66,13 +67,14 @@ def convert(
     overwrite: bool = False,
     resume: bool = False,
     weights: Sequence[str] | None = None,
+    dask: str | Client | None = None,
     sources_table: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Convert sources to one store.
 
     The store appears at its destination whole, at the end, or not at all. The same sources, options and seed give
-    the same bytes, whatever `jobs` and `memory` are.
+    the same bytes, whatever `jobs`, `memory` and `dask` are.
 
     Parameters
     ----------
@@ -112,9 +114,10 @@ def convert(
     seed
         0 to 2^53 - 1.
     jobs
-        Threads; None: one a processor.
+        Threads; None: one a processor. With `dask`: threads of each worker that is started here, one by default.
     memory
-        Memory for buffers, for example ``1GB``; what imports and per-cell columns take comes on top.
+        Memory for buffers, for example ``1GB``; what imports and per-cell columns take comes on top. With `dask`: of
+        each worker.
     weights
         Sampling tables to make, each ``NAME=BY:SCHEME[@SPLIT]``, for example ``ct=cell_type:balanced@train``.
     overwrite
@@ -122,6 +125,10 @@ def convert(
     resume
         Go on from what an interrupted or killed run of the same conversion finished: every shard and every pass
         over a source that is there and whole. Where there is nothing, start. The bytes are those of one run.
+    dask
+        Run the same tasks on a Dask cluster: the address of a scheduler, a ``distributed.Client``, or ``local`` or
+        ``local:4`` for worker processes on this machine, which end with the conversion. Sources and the destination
+        have to lie where all workers see them under the same path. Needs the extra ``dask``.
     sources_table
         TSV or CSV with a column ``path``, and any of ``name``, ``study``, ``organism``, ``counts``, ``gene_ids``,
         ``licence``, ``citation``, ``doi``; further columns become labels.
@@ -164,6 +171,7 @@ def convert(
         overwrite=overwrite,
         resume=resume,
         weights=weights,
+        dask=dask,
         sources_table=sources_table,
         progress=progress,
     )

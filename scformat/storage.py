@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from scformat.strings import Strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -93,7 +93,8 @@ class Storage:
         self._pool = Pool()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url}
+        # Another process may have another current directory.
+        return {"url": self.url if "://" in self.url else str(Path(self.url).absolute())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Storage.__init__(self, state["url"])

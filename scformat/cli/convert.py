@@ -91,6 +91,13 @@ def convert(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from what an interrupted or killed run of this command finished.")
     ] = False,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|local:N",
+            help="A Dask cluster to run on; --memory is then of each worker, --jobs the threads of a local one.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -128,6 +135,7 @@ def convert(
         "overwrite": overwrite,
         "resume": resume,
         "weights": weights,
+        "dask": dask,
         "sources_table": sources_table,
     }
     if options["order"] == "source" and stratify_by:

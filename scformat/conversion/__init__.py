@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scformat.blobs import system_errors
+from scformat.conversion.cluster import cluster
 from scformat.conversion.engine import Threads
 from scformat.conversion.options import Options, check_options
 from scformat.conversion.plan import Plan, make_plan
@@ -23,6 +25,7 @@ from scformat.sources import get_ready
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from scformat.conversion.engine import Engine
     from scformat.conversion.journal import Journal
@@ -96,7 +99,8 @@ def _planned(
     references = load_all()
     opened, skipped = open_all(requests, options)
     try:
-        with blaming_sources(requests), Threads(options.jobs) as engine:
+        with blaming_sources(requests), engine_of(options, scratch) as engine:
+            options = replace(options, jobs=engine.tasks_a_process)
             surveyed, more = survey(
                 opened,
                 options,
@@ -110,3 +114,10 @@ def _planned(
     finally:
         for _, source in opened:
             source.close()
+
+
+def engine_of(options: Options, scratch: Path) -> AbstractContextManager[Engine]:
+    """Return who runs the tasks: threads of this process, or the cluster that was asked for."""
+    if options.dask is None:
+        return Threads(options.jobs)
+    return cluster(options.dask, threads=options.jobs, scratch=scratch)

@@ -1,4 +1,4 @@
-"""Who runs the tasks of a conversion: threads of this process here, the workers of a cluster in `cluster`.
+"""Who runs the tasks of a conversion: threads of this process, or the workers of a Dask cluster (`cluster`).
 
 A task is a function of a module, called with a context that all tasks of a batch share and an argument of its own. It
 may be run twice, by another process the second time: what it writes is written under another name first, and what it
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Batch(Protocol[A, R]):
-    """Tasks under way; on leaving its block those that have not begun are given up, and the others waited for."""
+    """Tasks under way; on leaving its block those that have not begun are given up."""
 
     def __iter__(self) -> Iterator[tuple[A, R]]:
         """Yield each task's argument and result as they end; the failure of one is raised."""
@@ -40,8 +40,10 @@ class Batch(Protocol[A, R]):
 
 
 class Engine(Protocol):
-    """Runs tasks."""
+    """Runs tasks; once it is left, none of them is under way any more."""
 
+    tasks_a_process: int
+    """Tasks that may run at once in one process, and so share its memory."""
     batches_at_once: int
     """Batches that several threads may have under way so that no processor waits."""
 
@@ -62,7 +64,7 @@ class Threads:
     """
 
     def __init__(self, jobs: int) -> None:
-        self.batches_at_once = jobs
+        self.tasks_a_process = self.batches_at_once = jobs
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="scformat")
 
     def submit(self, task: Callable[[C, A], R], context: C, arguments: Iterable[A]) -> Batch[A, R]:

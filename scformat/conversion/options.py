@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from scformat.conversion.cluster import check_cluster
 from scformat.errors import UsageError, unknown_name
 from scformat.expression import parse
 from scformat.genes import organism_taxon
@@ -18,6 +19,8 @@ from scformat.tables.publish import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from distributed import Client
 
     from scformat.expression import Expression
 
@@ -76,6 +79,7 @@ class Options:
     overwrite: bool = False
     resume: bool = False
     weights: tuple[WeightsSpec, ...] = ()
+    dask: str | Client | None = None
 
     @property
     def block_values(self) -> int:
@@ -106,6 +110,7 @@ DEFAULTS: dict[str, Any] = {
     "overwrite": False,
     "resume": False,
     "weights": None,
+    "dask": None,
 }
 """Every option of :func:`scformat.convert` and its default."""
 
@@ -131,6 +136,7 @@ def check_options(
     overwrite: bool,
     resume: bool,
     weights: Sequence[str] | None,
+    dask: str | Client | None,
 ) -> Options:
     """Check the options of a conversion before anything is read, and bring each to its own type."""
     if counts not in ("auto", "X", "raw", "matrix") and not counts.startswith("layers/"):
@@ -169,11 +175,12 @@ def check_options(
         ontology=ontology,
         on_bad=on_bad,  # type: ignore[arg-type]
         seed=_seed(seed),
-        jobs=_jobs(jobs),
+        jobs=_jobs(1 if jobs is None and dask is not None else jobs),
         memory=parse_size(memory),
         overwrite=overwrite,
         resume=resume,
         weights=_weights(weights, shares, from_file=splits_file is not None),
+        dask=check_cluster(dask),
     )
 
 

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +79,7 @@ class Workplace:
     store
         A directory that becomes the store; of an earlier run it holds no more than the shards of the journal.
     scratch
-        An empty directory for files that nobody needs afterwards.
+        An empty directory for files that nobody needs afterwards, from the root on.
     journal
         What is finished.
     """
@@ -128,13 +129,14 @@ def staging(
         done = state == "anew"
         try:
             journal = _begin(home, asked) if state == "anew" else Journal(home)
-            made, scratch = home / "store", home / "scratch"
-            shutil.rmtree(scratch, ignore_errors=True)
+            # Of a name of its own: a task of a killed run that a cluster still has at work finds its directory gone.
+            made, scratch = home / "store", home.absolute() / "scratch" / uuid.uuid4().hex
+            shutil.rmtree(scratch.parent, ignore_errors=True)
             for directory in (made, scratch):
-                directory.mkdir(exist_ok=True)
+                directory.mkdir(parents=True, exist_ok=True)
             _prune(made, set(journal.names("shard")))
             yield Workplace(store=made, scratch=scratch, journal=journal)
-            shutil.rmtree(scratch)
+            shutil.rmtree(scratch.parent)
             journal.add("published", "root", sha256=file_sha256(made / "zarr.json"))
             _move(made, destination, overwrite=overwrite)
             done = True
