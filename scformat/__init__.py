@@ -14,7 +14,7 @@ from scformat.version import __version__
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from distributed import Client
@@ -279,21 +279,35 @@ def plan_append(store: Store | str | os.PathLike[str], sources: Any, **options: 
     return plan_appending(store if isinstance(store, Store) else open(store), sources, **options)
 
 
-def open(path: str | os.PathLike[str]) -> Store:
-    """Open a store: a path, ``s3://``, ``gs://`` or ``http(s)://``. Reads the manifest only.
+def open(path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] | Store]) -> Store:
+    """Open a store, or several that are read as one. Of one, only the manifest is read.
+
+    Parameters
+    ----------
+    path
+        A path, ``s3://``, ``gs://`` or ``http(s)://``. A list of them, or of open stores, gives a
+        :class:`scformat.collection.Collection`: a store over the genes, labels and splits of all, whose rows follow
+        one another in the order of the list. It cannot be written to.
+
+    Warns
+    -----
+    UserWarning
+        The splits of several stores were made by different rules, so that a donor may be in different ones.
 
     Raises
     ------
     StorageError
         ``no-store``.
+    UsageError
+        ``no-stores``: an empty list; ``same-store``: two of the stores have the same cells.
     InvalidDataError
         ``not-a-store``, ``bad-manifest``.
     UnsupportedError
         A version or a required feature that this release does not know.
     """
-    from scformat.store import open_store
+    from scformat.collection import open_stores
 
-    return open_store(path)
+    return open_stores(path)
 
 
 def export(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def describe_store(store: Store) -> dict[str, Any]:
     """Describe an open store; see :func:`scformat.describe`."""
-    m = store.manifest
+    m = store.alone().manifest
     labels = []
     for label in store.labels.values():
         ontology = label.ontology

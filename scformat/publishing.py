@@ -45,9 +45,10 @@ def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path
             found=", ".join(map(repr, unknown)),
             hint="install a newer scformat",
         )
-    parts = urlsplit(store.path)
-    if "://" not in store.path:
-        return Path(store.path)
+    place = store.alone().path  # of one store: what is added belongs to it alone
+    parts = urlsplit(place)
+    if "://" not in place:
+        return Path(place)
     if parts.scheme == "file":
         return Path(parts.path)
     raise UsageError(

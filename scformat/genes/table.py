@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scformat.strings import Strings
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-    from scformat.strings import Strings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +77,44 @@ class GeneTable:
 
     def _lines(self) -> list[bytes]:
         return [f"{taxon}\t{gene_id}\n".encode() for taxon, gene_id in self.identities]
+
+
+def unite(tables: Sequence[GeneTable]) -> tuple[GeneTable, tuple[NDArray[np.int32], ...]]:
+    """Put several tables together: genes are the same where taxon and id are.
+
+    Parameters
+    ----------
+    tables
+        At least one.
+
+    Returns
+    -------
+    table
+        The genes of the first in their places, then those that each further one adds, in its order. Of a gene that
+        several have, the first says symbol and biotype.
+    genes : int32 arrays, one a table, shape (n,)
+        Where the genes of each are in it.
+    """
+    row_of: dict[tuple[int, str], int] = {}
+    genes, new, before = [], [], 0
+    for table in tables:
+        known = len(row_of)
+        rows = np.fromiter((row_of.setdefault(g, len(row_of)) for g in table.identities), np.int32, len(table))
+        genes.append(rows)
+        # Within a table each gene is once, so that new ones come in ascending order.
+        new.append(before + np.flatnonzero(rows >= known))
+        before += len(table)
+    picked = np.concatenate(new)
+    return (
+        GeneTable(
+            taxons=np.concatenate([t.taxons for t in tables])[picked],
+            ids=Strings.concatenate([t.ids for t in tables]).take(picked),
+            symbols=Strings.concatenate([t.symbols for t in tables]).take(picked),
+            biotypes=Strings.concatenate([t.biotypes for t in tables]).take(picked),
+            resolved=np.concatenate([t.resolved for t in tables])[picked],
+        ),
+        tuple(genes),
+    )
 
 
 def gene_key(taxon: int, gene_id: str) -> int:

@@ -1,7 +1,7 @@
 """Labels: per-cell categories that hold one meaning over all sources."""
 
 from scformat.labels.combine import Combined, combine_codes
-from scformat.labels.extend import extend_labels
+from scformat.labels.extend import extend_label, extend_labels
 from scformat.labels.model import Finding, Label, LabelOntology, LabelPlan, SourceObs
 from scformat.labels.plan import constants_of, plan_labels
 
@@ -14,6 +14,7 @@ __all__ = [
     "SourceObs",
     "combine_codes",
     "constants_of",
+    "extend_label",
     "extend_labels",
     "plan_labels",
 ]

@@ -57,7 +57,7 @@ def extend_labels(known: Sequence[Label], sources: Sequence[SourceObs], *, ontol
             skipped[label.name] = "floating-point numbers in the appended sources: missing in their cells"
         elif any(label.name in s.obs or s.constants.get(label.name) for s in sources):
             fresh = plain_label(label.name, sources, coder)
-        labels.append(_unchanged(label, sources) if fresh is None else _extended(label, fresh))
+        labels.append(_unchanged(label, sources) if fresh is None else extend_label(label, fresh))
     return LabelPlan(labels=tuple(labels), skipped=skipped, notes=notes)
 
 
@@ -77,8 +77,21 @@ def _unchanged(label: Label, sources: Sequence[SourceObs]) -> Label:
     )
 
 
-def _extended(label: Label, fresh: Label) -> Label:
-    """Put the categories of the appended cells after the store's own."""
+def extend_label(label: Label, fresh: Label) -> Label:
+    """Put the categories of other cells after those of a label; one that has the term, or the text, of one there is it.
+
+    Parameters
+    ----------
+    label
+        What is there; its codes are not looked at.
+    fresh
+        The same label of other cells.
+
+    Returns
+    -------
+    Label
+        `fresh` in the codes of both together; categories, counts and terms are of all cells.
+    """
     place = {text: i for i, text in enumerate(label.categories)}
     term_of, own_terms = _terms(label), _terms(fresh)
     place_of_term = {term: i for i, term in term_of.items()}

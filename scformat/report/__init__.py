@@ -43,6 +43,7 @@ def render_report(
     from scformat.report.facts import TABLES, collect
     from scformat.report.page import page
 
+    store = store.alone()
     names = list(dict.fromkeys(store.tables if tables is None else tables))
     found = [store.tables.find(name) for name in names[:TABLES]]
     return page(collect(store, found, progress), others=[os.fspath(name) for name in names[TABLES:]])

@@ -79,6 +79,16 @@ class Store:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["storage"], state["manifest"])  # type: ignore[misc]
 
+    def alone(self) -> Store:
+        """Return it, for what is done with one store alone; several that are read as one refuse.
+
+        Raises
+        ------
+        UsageError
+            ``several-stores``.
+        """
+        return self
+
     def __repr__(self) -> str:
         return f"<scformat store {self.path}: {self.n_cells:,} cells x {self.n_genes:,} genes>"
 

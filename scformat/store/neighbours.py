@@ -29,8 +29,9 @@ class NeighbourTable:
         What the manifest says of it.
     """
 
-    def __init__(self, store: Store, entry: NeighboursEntry) -> None:
+    def __init__(self, store: Store, entry: NeighboursEntry, *, first_row: int = 0) -> None:
         self._store = store
+        self._first_row = first_row  # of the store among several that are read as one, for errors
         self.entry = entry
 
     def __repr__(self) -> str:
@@ -109,7 +110,7 @@ class NeighbourTable:
         out = np.full((len(rows), self.k), absent, array.dtype)
         inside = np.flatnonzero(rows < self.n_rows)
         if len(inside):
-            out[inside] = read_at(self._store._storage, array, rows[inside], cells=rows[inside]).T
+            out[inside] = read_at(self._store._storage, array, rows[inside], cells=self._first_row + rows[inside]).T
         return out
 
 
