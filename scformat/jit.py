@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,3 +21,14 @@ def kernel(function: F) -> F:
         return cast("F", numba.njit(nogil=True, cache=True)(function))
     except RuntimeError:  # no directory to keep it in: a read-only installation without a home
         return cast("F", numba.njit(nogil=True)(function))
+
+
+def _as_pointer(typing_context: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.uintp), generate
+
+
+pointer: Any = intrinsic(_as_pointer)
+"""``pointer(address)``, in a kernel: what functions of C and numba's ``carray`` take."""

@@ -21,7 +21,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from scformat.codec import DamagedError, decode_chunk
-from scformat.jit import kernel
+from scformat.jit import kernel, pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,13 +143,6 @@ _lz4: Any = types.ExternalFunction(_LZ4, types.int32(types.voidptr, types.voidpt
 _pread: Any = types.ExternalFunction(_PREAD, types.int64(types.int32, types.voidptr, types.uintp, types.int64))
 
 
-def _as_pointer(typing_context: Any, address: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-
-    return types.voidptr(types.uintp), generate
-
-
 def _crc_step(name: str, crc: Any, item: Any) -> Any:
     """Make the instruction that takes one more item into a CRC-32C."""
 
@@ -210,7 +203,6 @@ def _in_order(typing_context: Any, planes: Any, apart: Any, out: Any) -> Any:
     return types.void(types.uint64, types.uint64, types.uint64), generate
 
 
-_pointer: Any = intrinsic(_as_pointer)
 _put_in_order: Any = intrinsic(_in_order)
 _load_word: Any = _load(64, types.uint64)
 _load_byte: Any = _load(8, types.uint8)
@@ -228,7 +220,7 @@ def _read(handle: int, starts: NDArray[np.int64], stops: NDArray[np.int64], out:
         if size < 0 or at + size > len(out):
             return i, -1
         while had < size:
-            got = _pread(np.int32(handle), _pointer(out.ctypes.data + at + had), size - had, starts[i] + had)
+            got = _pread(np.int32(handle), pointer(out.ctypes.data + at + had), size - had, starts[i] + had)
             if got < 0:
                 return i, -1
             if got == 0:
@@ -283,7 +275,7 @@ def _decode(
         if fast and _decompress_planes(data, start + _FIRST, stop, planes):
             _unshuffle(planes, out[i])
             continue
-        done = _decompress(_pointer(data.ctypes.data + start), _pointer(out.ctypes.data + i * size), size, 1)
+        done = _decompress(pointer(data.ctypes.data + start), pointer(out.ctypes.data + i * size), size, 1)
         if done != size:
             return _NOT_BLOSC, i
     return 0, 0
@@ -303,7 +295,7 @@ def _decompress_planes(data: NDArray[np.uint8], start: int, stop: int, planes: N
             return False
         if n == half:
             planes[k * half : (k + 1) * half] = data[at : at + n]
-        elif _lz4(_pointer(data.ctypes.data + at), _pointer(planes.ctypes.data + k * half), n, half) != half:
+        elif _lz4(pointer(data.ctypes.data + at), pointer(planes.ctypes.data + k * half), n, half) != half:
             return False
         at += int(n)
     return True

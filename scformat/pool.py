@@ -58,9 +58,10 @@ class Pool:
             buffer = self._back.popleft()
             self._lent -= buffer.nbytes
             self._idle.append(buffer)
-        fitting = [i for i, b in enumerate(self._idle) if n <= b.nbytes <= _LARGEST * n]
-        if fitting:
-            buffer = self._idle.pop(min(reversed(fitting), key=lambda i: self._idle[i].nbytes))
+        for place in reversed(range(len(self._idle))):
+            if n <= self._idle[place].nbytes <= _LARGEST * n:  # what came back last may still be in a cache
+                buffer = self._idle.pop(place)
+                break
         else:
             buffer = np.empty(int(n * _ROOM), np.uint8)
         self._lent += buffer.nbytes

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numba.np.numpy_support import carray
 
 from scformat.errors import InvalidDataError
-from scformat.jit import kernel
+from scformat.jit import kernel, pointer
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from scformat.loading.neighbours import NeighbourArrays
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 
 Output = Literal["dense", "csr", "tokens"]
 OUTPUTS = ("dense", "csr", "tokens")
+
+MOST_VALUES = 1 << 31
+"""Of a CSR batch whose offsets and columns are int32."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +60,16 @@ class Assembly:
     seed: int
     tokens: TokenSpec | None = None
     measured: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def mapping(self) -> NDArray[np.int32]:
+        """`column_of_gene` as kernels take it."""
+        return np.empty(0, np.int32) if self.column_of_gene is None else self.column_of_gene
+
+    @cached_property
+    def unsorted(self) -> bool:
+        """Whether columns are in another order than the genes."""
+        return bool((np.diff(self.mapping[self.mapping >= 0]) < 0).any())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -98,60 +115,115 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
     InvalidDataError
         ``too-many-molecules``: a cell that cannot be thinned. ``too-many-tokens``.
     """
+    return next(make_batches(held, [(rows, positions)], how))
+
+
+def make_batches(
+    held: Held, wanted: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], how: Assembly
+) -> Iterator[Arrays]:
+    """Make several batches as :func:`make_batch`, each of rows and positions; an error comes after those before it.
+
+    CSR batches are small: they are made by one call of a kernel, and the memory of their cells' records is one.
+    """
+    if how.output == "csr":
+        yield from _make_csr(held, wanted, how)
+        return
+    for rows, positions in wanted:
+        at = held.places(rows)
+        starts, stops, total = held.starts[at], held.stops[at], held.total[at]
+        cells = (*_cells(held, starts, stops, total, positions, how), how.n_genes)
+        dense = tokens = None
+        if how.output == "dense":
+            dense = held.pool.empty((len(rows), how.n_columns), np.float32)
+            fault, bad = _dense(*cells, dense)
+        else:
+            assert how.tokens is not None  # a loader of tokens has one
+            spec = how.tokens
+            shape = (len(rows), spec.max_len)
+            tokens = np.empty(shape, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
+            tokens[0][:] = how.n_columns if spec.pad_id is None else spec.pad_id
+            measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
+            kind = ("top", "random", "all").index(spec.how)
+            fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens)
+            absent = held.source[at] < 0  # zero genes are not for cells that are not there
+            tokens[0][absent] = how.n_columns if spec.pad_id is None else spec.pad_id
+            tokens[1][absent], tokens[2][absent] = 0, True
+        if fault:
+            raise _error(fault, int(rows[bad]), how)
+        yield Arrays(
+            rows=rows,
+            positions=positions,
+            source=held.source[at],
+            total=total,
+            labels=held.labels[:, at].astype(np.int64),
+            dense=dense,
+            tokens=tokens,
+        )
+
+
+def _cells(
+    held: Held,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    total: NDArray[np.int64],
+    positions: NDArray[np.uint64],
+    how: Assembly,
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
+    """Return what every kernel is given first."""
+    recipe = how.recipe
+    return (
+        held.words, starts, stops, total, positions, np.uint64(how.seed), recipe.codes, recipe.arguments, how.mapping,
+    )  # fmt: skip
+
+
+def _make_csr(
+    held: Held, wanted: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], how: Assembly
+) -> Iterator[Arrays]:
+    rows = np.concatenate([some for some, _ in wanted])
+    positions = np.concatenate([some for _, some in wanted])
+    ends = np.cumsum([len(some) for some, _ in wanted])
     at = held.places(rows)
-    starts, stops, total = held.starts[at], held.stops[at], held.total[at]
-    mapping = np.empty(0, np.int32) if how.column_of_gene is None else how.column_of_gene
-    ops = how.recipe
-    of_all = (held.words, starts, stops, total, positions, np.uint64(how.seed))
-    cells = (*of_all, ops.codes, ops.arguments, mapping, how.n_genes)
-    dense = csr = tokens = None
-    fault, bad = 0, 0
-    if how.output == "dense":
-        dense = held.pool.empty((len(rows), how.n_columns), np.float32)
-        fault, bad = _dense(*cells, dense)
-    elif how.output == "csr":
-        room = int(held.n_values[at].sum())
-        index = np.int32 if room < 1 << 31 else np.int64
-        offsets: NDArray[Any] = np.empty(len(rows) + 1, index)
-        columns = held.pool.empty(room, index)
-        values = held.pool.empty(room, np.float32)
-        chosen = mapping[mapping >= 0]
-        fault, bad = _csr(*cells, bool((np.diff(chosen) < 0).any()), offsets, columns, values)
-        n = int(offsets[-1]) if not fault else 0
-        csr = (offsets, columns, values) if n == room else (offsets, columns[:n].copy(), values[:n].copy())
-    else:
-        assert how.tokens is not None  # a loader of tokens has one
-        spec = how.tokens
-        shape = (len(rows), spec.max_len)
-        tokens = np.empty(shape, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
-        tokens[0][:] = how.n_columns if spec.pad_id is None else spec.pad_id
-        measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
-        kind = ("top", "random", "all").index(spec.how)
-        fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens)
-        absent = held.source[at] < 0  # zero genes are not for cells that are not there
-        tokens[0][absent] = how.n_columns if spec.pad_id is None else spec.pad_id
-        tokens[1][absent], tokens[2][absent] = 0, True
+    total, source = held.total[at], held.source[at]
+    labels = held.labels[:, at].astype(np.int64)
+    rooms = np.diff(np.cumsum(held.n_values[at], dtype=np.int64)[ends - 1], prepend=0)
+    index = np.dtype(np.int32 if rooms.max() < MOST_VALUES else np.int64)
+    offsets = np.empty(len(rows) + len(wanted), index)
+    a_value = index.itemsize + 4
+    memory = [held.pool.empty(a_value * room, np.uint8) for room in rooms.tolist()]
+    addresses = np.array([each.__array_interface__["data"][0] for each in memory], np.uint64)
+    cells = _cells(held, held.starts[at], held.stops[at], total, positions, how)
+    fault, bad = _csr(*cells, how.unsorted, ends, rooms, addresses, offsets)
+    low = 0
+    for k, (high, room) in enumerate(zip(ends.tolist(), rooms.tolist(), strict=True)):
+        if fault and low <= bad < high:
+            raise _error(fault, int(rows[bad]), how)
+        some = slice(low, high)
+        own = offsets[low + k : high + k + 1]
+        values = memory[k][index.itemsize * room :].view(np.float32)
+        columns = memory[k][: index.itemsize * room].view(index)
+        n = int(own[-1])
+        yield Arrays(
+            rows=rows[some],
+            positions=positions[some],
+            source=source[some],
+            total=total[some],
+            labels=labels[:, some],
+            csr=(own, columns, values) if n == room else (own, columns[:n].copy(), values[:n].copy()),
+        )
+        low = high
+
+
+def _error(fault: int, row: int, how: Assembly) -> InvalidDataError:
     if fault == TOO_MANY_TOKENS:
         assert how.tokens is not None
-        raise InvalidDataError(
-            "too-many-tokens", "a cell has more genes than a sequence has room for", where=f"cell {int(rows[bad])}",
+        return InvalidDataError(
+            "too-many-tokens", "a cell has more genes than a sequence has room for", where=f"cell {row}",
             expected=f"at most {how.tokens.max_len}", hint="use how='top' or 'random', or a larger max_len",
         )  # fmt: skip
-    if fault:
-        raise InvalidDataError(
-            "too-many-molecules", "a cell has too many molecules to be thinned", where=f"cell {int(rows[bad])}",
-            expected="less than 2^26",
-        )  # fmt: skip
-    return Arrays(
-        rows=rows,
-        positions=positions,
-        source=held.source[at],
-        total=total,
-        labels=held.labels[:, at].astype(np.int64),
-        dense=dense,
-        csr=csr,
-        tokens=tokens,
-    )
+    return InvalidDataError(
+        "too-many-molecules", "a cell has too many molecules to be thinned", where=f"cell {row}",
+        expected="less than 2^26",
+    )  # fmt: skip
 
 
 @kernel
@@ -195,25 +267,34 @@ def _csr(
     codes: NDArray[np.int64],
     arguments: NDArray[np.float64],
     column_of_gene: NDArray[np.int32],
-    n_genes: int,
     unsorted: bool,  # noqa: FBT001
+    ends: NDArray[np.int64],
+    rooms: NDArray[np.int64],
+    addresses: NDArray[np.uint64],
     out_offsets: NDArray[np.integer],
-    out_columns: NDArray[np.integer],
-    out_values: NDArray[np.float32],
 ) -> tuple[int, int]:
+    """Make batches of the rows up to each of `ends`: columns, then values, to the room at each address."""
     known = np.empty(256, np.float32)
-    out_offsets[0] = 0
-    at = 0
-    for row in range(len(starts)):
-        coming = starts[min(row + 1, len(starts) - 1)]
-        place = (starts[row], stops[row], coming, total[row], seed, positions[row])
-        n = make_cell(words, *place, codes, arguments, column_of_gene, out_columns, out_values, at, known)
-        if n < 0:
-            return TOO_MANY_MOLECULES, row
-        if unsorted:
-            order = np.argsort(out_columns[at : at + n])
-            out_columns[at : at + n] = out_columns[at : at + n][order]
-            out_values[at : at + n] = out_values[at : at + n][order]
-        at += n
-        out_offsets[row + 1] = at
+    row, place = 0, 0
+    for k in range(len(ends)):
+        of_values = addresses[k] + np.uint64(rooms[k] * out_offsets.itemsize)
+        columns = carray(pointer(addresses[k]), (rooms[k],), out_offsets.dtype)
+        values = carray(pointer(of_values), (rooms[k],), np.float32)
+        out_offsets[place] = 0
+        place += 1
+        at = 0
+        while row < ends[k]:
+            coming = starts[min(row + 1, len(starts) - 1)]
+            cell = (starts[row], stops[row], coming, total[row], seed, positions[row])
+            n = make_cell(words, *cell, codes, arguments, column_of_gene, columns, values, at, known)
+            if n < 0:
+                return TOO_MANY_MOLECULES, row
+            if unsorted:
+                order = np.argsort(columns[at : at + n])
+                columns[at : at + n] = columns[at : at + n][order]
+                values[at : at + n] = values[at : at + n][order]
+            at += n
+            out_offsets[place] = at
+            place += 1
+            row += 1
     return 0, 0

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 CELLS_TOGETHER = 1024
-"""That one thread makes batches of, one after another: a millisecond's work, where a batch may be a tenth of that."""
-BYTES_TOGETHER = 24 << 20
-"""Of the batches that one thread makes so: more would not stay in a processor's outer cache."""
+"""That one thread makes batches of, one after another, at most."""
+BYTES_TOGETHER = 4 << 20
+"""Of the batches that one thread makes so. Those on their way and those waited for should stay in a processor's outer
+cache: writing to memory takes twice as long."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

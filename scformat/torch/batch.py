@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -164,7 +165,14 @@ def _restored(state: dict[str, Any]) -> Batch:
 
 
 def _sparse(offsets: torch.Tensor, genes: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    _let_torch_warn()
+    return torch.sparse_csr_tensor(offsets, genes, values, size=shape, check_invariants=False)
+
+
+@cache
+def _let_torch_warn() -> None:
+    """Let torch call its whole CSR layout a beta where nobody hears it: it does so once a process."""
     with warnings.catch_warnings():
-        # torch calls its whole CSR layout a beta, once a process.
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-        return torch.sparse_csr_tensor(offsets, genes, values, size=shape, check_invariants=False)
+        of = torch.zeros(1, dtype=torch.int32)
+        torch.sparse_csr_tensor(of, of[:0], torch.zeros(0), size=(0, 0), check_invariants=False)

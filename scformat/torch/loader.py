@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from scformat.errors import ScformatError, UsageError, unknown_name
+from scformat.loading.batches import make_batches
 from scformat.loading.explanation import advice, measure_rate
 from scformat.loading.faults import MOST_TRIES, Damage, OnDamage, check_way, read_sound
 from scformat.loading.form import choose_form, made_together
@@ -32,7 +33,7 @@ from scformat.loading.prefetch import Loaded, deliver
 from scformat.loading.schedule import MOST_AHEAD, Share, Step, runs
 from scformat.loading.selection import choose_table
 from scformat.loading.sets import choose_sets
-from scformat.loading.window import costs, in_order, read_window
+from scformat.loading.window import Held, costs, in_order, read_window
 from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
 from scformat.store import open_store
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from scformat.loading.neighbours import Neighbours, Surrounded
     from scformat.loading.sets import Sets
     from scformat.loading.transforms import TokenSpec, Transform
-    from scformat.loading.window import Held, Work
+    from scformat.loading.window import Work
     from scformat.sampling.plans import Plan
     from scformat.sampling.sets import Combinations
     from scformat.sampling.table import Table
@@ -323,6 +324,10 @@ class CellLoader:
                 self._damage.count(arrays.control.rows[arrays.control.source < 0])
 
     def _make(self, steps: list[Step], held: Held | Surrounded | None) -> Iterator[tuple[Step, Arrays]]:
+        if isinstance(held, Held) and self._sets is None:
+            wanted = [(step.rows, step.positions) for step in steps]
+            yield from zip(steps, make_batches(held, wanted, self._delivery.assembly), strict=True)
+            return
         for step in steps:
             yield step, self._made(step, held)
 
