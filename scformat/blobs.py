@@ -7,6 +7,7 @@ training code reads.
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -267,6 +268,7 @@ def write_whole(target: Path, content: bytes) -> None:
     StorageError
         ``cannot-write``.
     """
+    _remove_left(target)
     # Of a name that is known before it is made, so that an interrupt at any moment finds it.
     made = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -277,6 +279,26 @@ def write_whole(target: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             made.unlink(missing_ok=True)
+
+
+def _remove_left(target: Path) -> None:
+    """Remove what processes that are no more left when they were killed in :func:`write_whole` of the same file."""
+    named = re.compile(rf"\.{re.escape(target.name)}\.([0-9]{{1,9}})\.partial")
+    with suppress(OSError):
+        for path in target.parent.iterdir():
+            match = named.fullmatch(path.name)
+            if match is not None and path.is_file() and not _runs(int(match[1])):
+                path.unlink()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        """Somebody else's."""
+    return True
 
 
 def sync_path(path: Path) -> None:

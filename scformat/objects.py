@@ -113,7 +113,7 @@ class Objects:
         import tensorstore as ts
 
         self.url = url
-        self._pid = os.getpid()
+        self._pid = _used_here(url)
         with remote_errors(url):
             self._kv = ts.KvStore.open(spec).result()
             # Enough to tell a bucket that is not there from one that has nothing here, and no more.
@@ -231,12 +231,30 @@ class Objects:
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():
-            raise UsageError(
-                "opened-before-fork",
-                "a remote store that was opened before this process was forked",
-                where=self.url,
-                hint="open it in the worker, or start workers with spawn",
-            )
+            raise _forked(self.url)
+
+
+_users: set[int] = set()
+"""Of this process and those it was forked from, the ones that used TensorStore. A fork does not take its threads along:
+TensorStore aborts a process that was forked from one with such threads as soon as it needs some itself."""
+
+
+def _used_here(where: str) -> int:
+    """Note that this process uses TensorStore, and return its number; raise where the one it was forked from did."""
+    here = os.getpid()
+    if _users - {here}:
+        raise _forked(where)
+    _users.add(here)
+    return here
+
+
+def _forked(where: str) -> UsageError:
+    return UsageError(
+        "opened-before-fork",
+        "a remote store in a process that was forked from one that had opened such a store",
+        where=where,
+        hint="start processes with spawn or forkserver, or open remote stores in the forked ones only",
+    )
 
 
 class Later(Generic[T]):

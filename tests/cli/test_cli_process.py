@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def test_an_interrupted_conversion_leaves_nothing(
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     assert not list(work.iterdir())
+
+
+@pytest.mark.parametrize("module", ["scformat.cli", "typer", "scformat.cli.validate"])
+def test_an_interrupt_while_the_command_is_imported_is_one_line(environment: dict[str, str], module: str) -> None:
+    code = (
+        "import os, runpy, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv = ['scformat', '--version']\n"
+        "runpy.run_module('scformat', run_name='__main__', alter_sys=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
 def test_a_closed_pipe_is_no_failure(command: list[str], environment: dict[str, str], store: Path) -> None:

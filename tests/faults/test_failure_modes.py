@@ -154,7 +154,8 @@ def test_signals(name: str, number: signal.Signals, sources: list[Path], whole: 
         else arguments(name, store, sources)
     )
     process = subprocess.Popen(
-        [*RUN, *map(str, given)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+        # Without `-W error`: an interrupted Python 3.11 may warn of its own while it ends.
+        [sys.executable, "-m", "scformat", *map(str, given)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
         preexec_fn=heed_interrupts,  # noqa: PLW1509 (this process has no threads of its own)
     )  # fmt: skip
     while process.poll() is None and len([p for p in place.rglob("*") if p.is_file()]) == len(before):

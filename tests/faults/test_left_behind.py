@@ -14,6 +14,7 @@ from samples import counts_matrix, files_of, sample
 import scformat
 from scformat.conversion import publish
 from scformat.publishing import adding
+from scformat.report import write_report
 from scformat.tables import add_table, build_table
 
 if TYPE_CHECKING:
@@ -125,3 +126,24 @@ def test_of_a_table_killed_at_its_rename(sources: list[Path], work: Path) -> Non
     assert files_of(busy) == files_of(path), "a writer may need it"
     scformat.vacuum(path)
     assert files_of(path) == before
+
+
+@pytest.mark.parametrize("name", ["out.h5ad", "out.html"])
+def test_of_a_file_whose_writer_was_killed(name: str, sources: list[Path], work: Path) -> None:
+    store = scformat.convert(sources, work / "a.cells", jobs=1)
+
+    def write() -> None:
+        if name == "out.h5ad":
+            scformat.export(store, work / name)
+        else:
+            write_report(store, work / name)
+
+    killed((Path, "replace"), write, first=True)
+    [left] = work.glob(f".{name}.*.partial")
+    others = [f".{name}.{os.getppid()}.partial", f".{name}.1.partial", f".{name}.partial", f".another.{left.name}"]
+    for other in others:
+        (work / other).touch()
+    home = work / left.name.replace(".partial", "9.partial")  # as a conversion to a place of such a name has it
+    home.mkdir()
+    write()
+    assert sorted(p.name for p in work.iterdir()) == sorted(["a.cells", name, home.name, *others])

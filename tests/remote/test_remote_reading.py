@@ -6,6 +6,7 @@ import functools
 import http.server
 import os
 import pickle
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -206,13 +207,35 @@ def test_a_truncated_shard_names_its_cells(places: Any, tmp_path: Path) -> None:
         target.write(key, whole).result()
 
 
-def test_a_forked_process_opens_it_itself(places: Any) -> None:
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_forked_process_is_told_and_neither_hangs_nor_is_aborted(places: Any, *, anew: bool) -> None:
     store = scformat.open(places.remote)
+    store.read(np.arange(100))  # TensorStore has its threads
     child = os.fork()
     if child == 0:
+        signal.alarm(120)  # a process that hangs is killed by it
         try:
-            store.read([1])
+            (scformat.open(places.remote) if anew else store).read([1])
         except UsageError as error:
             os._exit(0 if error.code == "opened-before-fork" else 2)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_forked_workers_read_the_copy_on_disk_and_refuse_the_bucket(places: Any) -> None:
+    data = pytest.importorskip("torch.utils.data", reason="torch is an extra")
+    from scformat.torch import CellDataset
+
+    def batches(store: scformat.store.Store) -> list[Any]:
+        loader = data.DataLoader(
+            CellDataset(store), batch_size=16, sampler=range(64), num_workers=2, collate_fn=CellDataset.collate,
+            multiprocessing_context="fork", timeout=120,
+        )  # fmt: skip
+        return [batch.rows.tolist() for batch in loader]
+
+    remote = scformat.open(places.remote)
+    remote.read(np.arange(100))
+    assert batches(scformat.open(places.local)) == np.arange(64).reshape(4, 16).tolist()
+    with pytest.raises(Exception, match="opened-before-fork"):  # torch makes an error of its own of it
+        batches(remote)

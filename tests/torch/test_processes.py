@@ -8,16 +8,20 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorstore
 
 torch = pytest.importorskip("torch", reason="torch is an extra")
 
+from torch.utils.data import DataLoader  # noqa: E402
+
 import scformat  # noqa: E402
 from scformat.errors import ScformatError, UsageError  # noqa: E402
-from scformat.torch import CellLoader  # noqa: E402
+from scformat.torch import CellDataset, CellLoader  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -94,6 +98,49 @@ def test_an_iterator_is_not_carried_across_a_fork(ordered_path: Path) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     next(stream)
     stream.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_workers_forked_from_a_process_at_work_read_rightly(plain_path: Path) -> None:
+    store = scformat.open(plain_path)
+    key = store.manifest.parts[0].entries.path
+    kept = {"driver": "file", "path": str(plain_path / key)}
+    array = tensorstore.open({"driver": "zarr3", "kvstore": kept}).result()
+    expected = store.read(np.arange(256)).dense(np.int64)
+    begun, done = threading.Barrier(4), threading.Event()
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        first = True
+        while first or not done.is_set():
+            array.read().result()
+            store.read(rng.integers(0, store.n_cells, 200)).csr()
+            if first:
+                begun.wait(120)
+            first = False
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    stream = iter(CellLoader(store, 32, threads=2, output="csr"))
+    next(stream)
+    try:
+        for thread in threads:
+            thread.start()
+        begun.wait(120)
+        cells = DataLoader(
+            CellDataset(store), batch_size=32, sampler=range(256), num_workers=3, collate_fn=CellDataset.collate,
+            multiprocessing_context="fork", timeout=120,
+        )  # fmt: skip
+        for _ in range(2):
+            found = list(cells)
+            assert [row for batch in found for row in batch.rows.tolist()] == list(range(256))
+            assert np.array_equal(torch.cat([batch.x for batch in found]).numpy(), expected)
+    finally:
+        done.set()
+        stream.close()
+    for thread in threads:
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.parametrize("ending", ["", "raise SystemExit(0)", "stream.close()", "del stream"])
