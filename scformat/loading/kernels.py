@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORDS_AN_ENTRY: Final = 4
-"""More than any packed row takes: three words for one entry, seven for two or more."""
+"""More than any entry takes but the first of a row: three words, or seven for two or more of one gene."""
+MORE_A_ROW: Final = 3
+"""What the first entry takes beyond that, where it is of a gene far from 0: see `first_gene` of :func:`pack_rows`."""
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
 _BYTE, _LOW = np.uint16(8), np.uint16(255)
@@ -70,7 +72,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     first_gene
         What is added to each gene.
     out : uint16 array
-        Out; room for :data:`WORDS_AN_ENTRY` words an entry.
+        Out; room for :data:`WORDS_AN_ENTRY` words an entry and :data:`MORE_A_ROW` a row.
     offsets : int64 array, shape (n_rows + 1,)
         Out: where each row lies in `out`.
     n_values : int32 array, shape (n_rows,)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from scformat.layout import RECOMPUTE
-from scformat.loading.kernels import WORDS_AN_ENTRY, pack_rows, sum_row
+from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.records import read_records
 from scformat.pool import Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
@@ -210,7 +210,7 @@ class _Reader:
             self._codes[:, low:high] = found.labels
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
-        self._words = self._pool.empty(WORDS_AN_ENTRY * entries, np.uint16)
+        self._words = self._pool.empty(WORDS_AN_ENTRY * entries + MORE_A_ROW * len(self._rows), np.uint16)
         for segment, low, high in self.segments():
             starts, stops = (ends[low:high] for ends in self._entry)
             with naming_cells(segment.part, starts, stops, self._rows[low:high]):
@@ -265,7 +265,7 @@ class _Reader:
         begin = np.zeros(high - low, np.int64)
         begin[held] = np.searchsorted(fetched.numbers[first : last + 1], starts[held] // size) * size
         begin[held] += starts[held] % size
-        out = self._room("words", WORDS_AN_ENTRY * int((stops - starts).sum()))
+        out = self._room("words", WORDS_AN_ENTRY * int((stops - starts).sum()) + MORE_A_ROW * (high - low))
         offsets = np.empty(high - low + 1, np.int64)
         fault, row = pack_rows(
             chunks, begin, begin + stops - starts, segment.n_genes, segment.first_gene, out, offsets,

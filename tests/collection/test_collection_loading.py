@@ -6,9 +6,11 @@ import json
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from samples import gene_ids
 from scipy import sparse
 
 import scformat
@@ -222,3 +224,24 @@ def test_damage_names_the_cells_of_the_whole(files: list[Path], tmp_path: Path) 
     lost = set(loader.damaged)
     assert lost and min(lost) >= both.stores[0].n_cells  # type: ignore[attr-defined]
     assert all(batch.valid[batch.rows < both.stores[0].n_cells].all() for batch in batches[:-1])  # type: ignore[attr-defined]
+
+
+def test_cells_of_one_count_among_very_many_genes(tmp_path: Path) -> None:
+    """Numbers beyond 16 bits, which the first gene of a packed row has by itself here."""
+    n, m = 20, 40_000
+    for k in range(2):
+        values = sparse.csr_matrix(
+            (np.arange(1, n + 1), (np.arange(n), 30_000 + np.arange(n) * 99)), (n, m), np.float32
+        )
+        genes = gene_ids(m, first=1 + k * m)
+        data = anndata.AnnData(values, pd.DataFrame(index=[f"c{i}" for i in range(n)]), pd.DataFrame(index=genes))
+        (tmp_path / "genes.txt").write_text("\n".join(genes) + "\n")  # keeps their order
+        scformat.convert(data, tmp_path / f"{k}.cells", genes=tmp_path / "genes.txt", ontology=False, jobs=1)
+    both = scformat.open([tmp_path / "0.cells", tmp_path / "1.cells"])
+    assert both.n_genes == 2 * m
+    rows = np.arange(n, 2 * n)
+    batch = CellDataset(both, output="csr").__getitems__(rows.tolist())
+    assert (batch.x.values().numpy() == np.arange(1, n + 1)).all()
+    ids = both.genes.index[batch.x.col_indices().numpy()]
+    assert ids.tolist() == [f"ENSG9{30_001 + m + i * 99:010d}" for i in range(n)]
+    assert (read_window(both, rows).n_values == 1).all()
