@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -93,6 +94,12 @@ class Blobs(Protocol):
         """Write a key in one step if it has the bytes `expected`, None: if there is none; tell whether it was so.
 
         Of several writers that expect the same one wins; but in a directory only while they hold its lock.
+        """
+
+    def discard(self, path: str) -> None:
+        """Remove everything below a path; empty: all there is.
+
+        Nothing, once a :meth:`replace` got no answer: what it wrote, and may come to be, may name what lies there.
         """
 
     def check_place(self) -> None:
@@ -224,6 +231,10 @@ class Directory:
         self.prepare(key)
         replace_file(self._root / key, data)
         return True
+
+    def discard(self, path: str) -> None:
+        """Remove a directory, as far as that can be done."""
+        shutil.rmtree(self._root / path, ignore_errors=True)
 
     def check_place(self) -> None:
         """Do nothing: where a directory is missing, so is what was to be in it."""

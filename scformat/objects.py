@@ -114,10 +114,10 @@ class Objects:
 
         self.url = url
         self._pid = _used_here(url)
+        self._in_doubt = False
         with remote_errors(url):
             self._kv = ts.KvStore.open(spec).result()
-            # Enough to tell a bucket that is not there from one that has nothing here, and no more.
-            self._first = ts.KvStore.KeyRange("zarr.json", "zarr.json0")
+        self._range = ts.KvStore.KeyRange
 
     def read(self, key: str) -> bytes | None:
         """Return an object's bytes."""
@@ -174,13 +174,17 @@ class Objects:
             held = self._kv.read(key).result()
             if (bytes(held.value) if held.state == "value" else None) != expected:
                 return False
+            self._in_doubt = True
             try:
                 # Of an object that is not there, too, the generation has to be given: none at all is no condition.
-                if self._kv.write(key, data, if_equal=held.stamp.generation).result().generation:
-                    return True
+                done = bool(self._kv.write(key, data, if_equal=held.stamp.generation).result().generation)
             except (OSError, ValueError, RuntimeError):
                 if self.read(key) != data:
                     raise
+                done = True
+            self._in_doubt = False
+            if done:
+                return True
         # Refused; so is the repetition of a request that was done and whose answer was lost.
         return self.read(key) == data
 
@@ -206,11 +210,20 @@ class Objects:
         with remote_errors(self.url):
             return sorted(key.decode() for key in self._kv.list().result())
 
+    def discard(self, path: str) -> None:
+        """Remove every object below a path."""
+        self._check_process()
+        if self._in_doubt:
+            return
+        with remote_errors(self._at(path)):
+            below = self._range(f"{path}/", f"{path}0") if path else self._range()
+            self._kv.delete_range(below).result()
+
     def check_place(self) -> None:
         """Raise where there is no such bucket, as far as that can be told: reading says only that there is nothing."""
         try:
             with remote_errors(self.url):
-                self._kv.list(self._first).result()
+                self._kv.list(self._range("zarr.json", "zarr.json0")).result()  # one key, however many there are
         except StorageError as error:
             if error.code == "no-bucket":
                 raise

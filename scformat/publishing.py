@@ -1,23 +1,31 @@
-"""Adding to a published store: who may, where new files go, and the one step that replaces the root."""
+"""Adding to a published store: who may, where new files go, and the one step that replaces the root.
+
+In a directory writers hold locks. A bucket has none: there a root is replaced by a conditional request, a number is
+taken by another, and what a writer that failed has left stays unless nobody else can need it.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
+import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from scformat.blobs import replace_file, system_errors
+from scformat.blobs import system_errors
+from scformat.codec import encode_json
 from scformat.errors import ScformatError, StorageError, UnsupportedError, UsageError
+from scformat.layout import group_metadata
 from scformat.manifest import OPTIONAL_FEATURES
 from scformat.root import decode_root, encode_root
-from scformat.storage import MANIFEST_KEY
+from scformat.storage import MANIFEST_KEY, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from scformat.manifest import Manifest
     from scformat.store import Store
@@ -26,13 +34,44 @@ _LOCKED = "parts"
 """Group that every store has; writers hold a lock on its directory, which leaves no file behind."""
 
 
-def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path:
-    """Return the directory of a store that `what` can be added to.
+class Place(Protocol):
+    """Where a store lies that something is added to."""
+
+    storage: Storage
+
+    @property
+    def directory(self) -> Path | None:
+        """The directory; None for a bucket."""
+
+    def root(self) -> Manifest:
+        """Read the manifest that is there now."""
+
+    def adding(self) -> AbstractContextManager[list[str]]:
+        """Say, while files are written that no root names yet, that someone is at work; see :func:`adding`."""
+
+    def claim(self, path: str) -> bool:
+        """Take a path that nobody has; False where another did."""
+
+    def discard(self, paths: Sequence[str]) -> None:
+        """Remove what lies below paths that are this writer's alone."""
+
+    def replace_root(self, store: Store, new: Manifest) -> Manifest:
+        """Put another manifest in the place of the one that `store` was opened with; return it as it was written.
+
+        Raises
+        ------
+        StorageError
+            ``store-changed``: another process replaced the root since the store was opened.
+        """
+
+
+def place_of(store: Store, what: str, *, hint: str | None = None) -> Place:
+    """Return the place of a store that `what` can be added to.
 
     Raises
     ------
     UsageError
-        ``cannot-add``: it lies elsewhere.
+        ``cannot-add``: it can only be read.
     UnsupportedError
         ``unknown-feature``: it has an optional feature that this release could not keep the promise of.
     """
@@ -45,33 +84,90 @@ def store_directory(store: Store, what: str, *, hint: str | None = None) -> Path
             found=", ".join(map(repr, unknown)),
             hint="install a newer scformat",
         )
-    place = store.alone().path  # of one store: what is added belongs to it alone
-    parts = urlsplit(place)
-    if "://" not in place:
-        return Path(place)
-    if parts.scheme == "file":
-        return Path(parts.path)
+    path = store.alone().path  # of one store: what is added belongs to it alone
+    parts = urlsplit(path)
+    if "://" not in path or parts.scheme == "file":
+        return _InDirectory(Path(path if parts.scheme != "file" else parts.path))
+    if parts.scheme in ("s3", "gs", "gcs"):
+        return _InBucket(Storage(path))
     raise UsageError(
         "cannot-add",
-        f"{what} are added to stores in directories only",
+        f"{what} are added to stores in directories and buckets only",
         where=store.path,
         hint=hint,
     )
 
 
-def replace_root(store: Store, directory: Path, new: Manifest) -> Manifest:
-    """Put another manifest in the place of the one that `store` was opened with, and return it as it was written.
+class _InDirectory:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.storage = Storage(directory)
 
-    Raises
-    ------
-    StorageError
-        ``store-changed``: another process replaced the root since the store was opened.
-    """
-    with replacing(directory):
-        check_unchanged(store, directory)
-        data = encode_root(new)
-        replace_file(directory / MANIFEST_KEY, data)
+    def root(self) -> Manifest:
+        return read_root(self.directory)
+
+    def adding(self) -> AbstractContextManager[list[str]]:
+        return adding(self.directory)
+
+    def claim(self, path: str) -> bool:
+        with system_errors(self.directory / path):
+            try:
+                (self.directory / path).mkdir()
+            except FileExistsError:
+                return False
+        return True
+
+    def discard(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.storage.discard(path)
+
+    def replace_root(self, store: Store, new: Manifest) -> Manifest:
+        with replacing(self.directory):
+            return _replace(self.storage, store, new)
+
+
+class _InBucket:
+    directory: Path | None = None
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    def root(self) -> Manifest:
+        return _root_of(self.storage)[1]
+
+    @contextmanager
+    def adding(self) -> Iterator[list[str]]:
+        """Say nothing, and remove nothing: who adds the same at the same time writes to the same places."""
+        yield []
+
+    def claim(self, path: str) -> bool:
+        # Bytes that nobody else writes: of two alike, each would find its own. The group's own take their place later.
+        mine = {**group_metadata(), "attributes": {"claimed": uuid.uuid4().hex}}
+        return self.storage.replace(f"{path}/{MANIFEST_KEY}", encode_json(mine), expected=None)
+
+    def discard(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            self.storage.discard(path)
+
+    def replace_root(self, store: Store, new: Manifest) -> Manifest:
+        return _replace(self.storage, store, new)
+
+
+def _replace(storage: Storage, store: Store, new: Manifest) -> Manifest:
+    old, manifest = _root_of(storage)
+    if manifest.sha256 != store.manifest.sha256:
+        raise _changed(store)
+    data = encode_root(new)
+    if not storage.replace(MANIFEST_KEY, data, expected=old):
+        raise _changed(store)
     return decode_root(data, where=store.path)
+
+
+def _root_of(storage: Storage) -> tuple[bytes, Manifest]:
+    data = storage.read(MANIFEST_KEY)
+    if data is None:
+        raise StorageError("no-store", "the store is gone", where=storage.url)
+    return data, decode_root(data, where=storage.url)
 
 
 def read_root(directory: Path) -> Manifest:
@@ -87,15 +183,19 @@ def root_groups(directory: Path) -> frozenset[str]:
     return frozenset(read_root(directory).groups)
 
 
-def check_unchanged(store: Store, directory: Path) -> None:
+def check_unchanged(store: Store, place: Place) -> None:
     """Refuse where the root is no longer the one that `store` was opened with (``store-changed``)."""
-    if read_root(directory).sha256 != store.manifest.sha256:
-        raise StorageError(
-            "store-changed",
-            "another process changed the store meanwhile",
-            where=store.path,
-            hint="open the store again and repeat",
-        )
+    if place.root().sha256 != store.manifest.sha256:
+        raise _changed(store)
+
+
+def _changed(store: Store) -> StorageError:
+    return StorageError(
+        "store-changed",
+        "another process changed the store meanwhile",
+        where=store.path,
+        hint="open the store again and repeat",
+    )
 
 
 @contextmanager

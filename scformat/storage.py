@@ -119,6 +119,10 @@ class Storage:
         """Write a key in one step if it has the bytes `expected`, None: if there is none; tell whether it was so."""
         return self._blobs.replace(key, data, expected=expected)
 
+    def discard(self, path: str) -> None:
+        """Remove everything below a path, unless it is in doubt what the root names; empty: all there is."""
+        self._blobs.discard(path)
+
     def check_place(self) -> None:
         """Raise where it can be told why there is nothing at all (``no-bucket``)."""
         self._blobs.check_place()

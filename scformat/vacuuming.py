@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from scformat.blobs import system_errors
 from scformat.conversion.publish import left_behind
+from scformat.errors import UsageError
 from scformat.manifest import Array, as_json
-from scformat.publishing import alone, busy, read_root, replacing, store_directory
+from scformat.publishing import Place, alone, busy, place_of, read_root, replacing
 from scformat.storage import MANIFEST_KEY, array_spec
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ class Vacuumed:
     keys
         The files, relative to the store, sorted; those of a killed conversion lie beside it (``../.NAME.partial/``).
     bytes
-        Their size.
+        Their size; None in a bucket, which does not tell it with the names.
     """
 
     keys: tuple[str, ...]
-    bytes: int
+    bytes: int | None
 
 
 def named_keys(manifest: Manifest) -> set[str]:
@@ -59,7 +60,10 @@ def named_keys(manifest: Manifest) -> set[str]:
 
 def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
     """Remove the files below a store that its root does not name; see :func:`scformat.vacuum`."""
-    directory = store_directory(store, "vacuums")
+    place = place_of(store, "vacuums")
+    if place.directory is None:
+        return _list_bucket(place, dry_run=dry_run)
+    directory = place.directory
     with replacing(directory), alone(directory) as free:
         if not free:
             raise busy(store.path)
@@ -75,6 +79,22 @@ def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
     beside = _vacuum_beside(directory, dry_run=dry_run)
     sizes = sum(size for _, size in extra) + sum(beside.values())
     return Vacuumed(keys=tuple(sorted([*keys, *beside])), bytes=sizes)
+
+
+def _list_bucket(place: Place, *, dry_run: bool) -> Vacuumed:
+    """List what lies in a bucket and the root does not name.
+
+    Nobody can tell there whether it is what a killed writer has left, or what one at work is about to name.
+    """
+    if not dry_run:
+        raise UsageError(
+            "cannot-vacuum",
+            "a bucket does not tell whether anybody is adding to the store",
+            where=place.storage.url,
+            hint="list what no root names with --dry-run, and remove it by the bucket's own tools when nobody is",
+        )
+    keys = set(place.storage.keys()) - named_keys(place.root())
+    return Vacuumed(keys=tuple(sorted(keys)), bytes=None)
 
 
 def _vacuum_beside(directory: Path, *, dry_run: bool) -> dict[str, int]:

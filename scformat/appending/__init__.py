@@ -17,7 +17,7 @@ from scformat.conversion.requests import blaming_sources, check_names, gather
 from scformat.conversion.survey import open_all, survey
 from scformat.errors import UsageError
 from scformat.genes import load_all
-from scformat.publishing import store_directory
+from scformat.publishing import place_of
 
 if TYPE_CHECKING:
     import os
@@ -40,15 +40,15 @@ def append_sources(
     **options: Any,
 ) -> None:
     """Append and publish; see :func:`scformat.append`."""
-    directory = store_directory(store, "sources")
+    place = place_of(store, "sources")
     report = progress or _silent
     checked = _checked(store, options)
     with (
-        system_errors(directory),
+        system_errors(store.path),
         tempfile.TemporaryDirectory(prefix="scformat-") as scratch,
         _planned(store, sources, sources_table, checked, Path(scratch), report) as (existing, plan, engine),
     ):
-        write_append(directory, existing, plan, engine=engine, scratch=Path(scratch), progress=report)
+        write_append(place, existing, plan, engine=engine, scratch=Path(scratch), progress=report)
 
 
 def plan_appending(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from scformat.conversion.write import array_paths, write_genes, write_label, wri
 from scformat.errors import ScformatError
 from scformat.manifest import Finding, ObsColumn, as_json
 from scformat.manifest import Table as ManifestTable
-from scformat.publishing import adding, alone, check_unchanged, replace_root, root_groups
+from scformat.publishing import Place, alone, check_unchanged
 from scformat.storage import Storage, write_groups, write_strings
 from scformat.store import Store
 from scformat.strings import Strings
@@ -37,7 +37,7 @@ _NUMBERED = ("parts", "labels", "genes")
 
 
 def write_append(
-    directory: Path, existing: Existing, plan: AppendPlan, *, engine: Engine, scratch: Path, progress: Progress
+    place: Place, existing: Existing, plan: AppendPlan, *, engine: Engine, scratch: Path, progress: Progress
 ) -> Manifest:
     """Write an append and publish it; where that fails, nothing of it stays.
 
@@ -47,13 +47,15 @@ def write_append(
         ``store-changed``: another process replaced the root since the store was opened.
     """
     old = existing.manifest
-    with alone(directory) as free:
-        check_unchanged(existing.store, directory)
-        if free:
-            # Nobody is at work: what lies at the paths to come is of a process that was killed.
-            _remove(directory, _next_number(old))
-    with adding(directory) as begun, _claimed(directory, old) as number:
-        storage = Storage(directory)
+    check_unchanged(existing.store, place)
+    if place.directory is not None:
+        with alone(place.directory) as free:
+            check_unchanged(existing.store, place)
+            if free:
+                # Nobody is at work: what lies at the paths to come is of a process that was killed.
+                _remove(place.directory, _next_number(old))
+    with place.adding() as begun, _claimed(place, old) as number:
+        storage = place.storage
         part = write_part(storage, f"parts/{number}", plan.part, engine=engine, scratch=scratch, progress=progress)
         manifest = _manifest(storage, existing, plan, part, number)
         storage.sync()
@@ -63,8 +65,8 @@ def write_append(
         named = {path[:i] for path in array_paths(manifest) for i, letter in enumerate(path) if letter == "/"}
         kept = {path: digest for path, digest in old.groups.items() if path in named}
         storage.sync()
-        return replace_root(
-            existing.store, directory, manifest.model_copy(update={"groups": dict(sorted({**kept, **groups}.items()))})
+        return place.replace_root(
+            existing.store, manifest.model_copy(update={"groups": dict(sorted({**kept, **groups}.items()))})
         )
 
 
@@ -181,31 +183,30 @@ def _next_number(manifest: Manifest) -> int:
 
 
 @contextmanager
-def _claimed(directory: Path, old: Manifest) -> Iterator[int]:
+def _claimed(place: Place, old: Manifest) -> Iterator[int]:
     """Take a number that no root and no other append has used; on failure nothing of it stays."""
     number = _next_number(old)
-    while True:
-        try:
-            (directory / "parts" / str(number)).mkdir()
-            break
-        except FileExistsError:
-            number += 1
+    while not place.claim(f"parts/{number}"):
+        number += 1
     try:
         yield number
     except BaseException:
         # What fails after the root took its place does not undo it.
-        if f"parts/{number}" not in root_groups(directory):
-            _remove(directory, number, only=True)
+        with suppress(ScformatError):
+            if f"parts/{number}" not in place.root().groups:
+                own = [f"{name}/{number}" for name in _NUMBERED if name != "parts"]
+                again = [f"parts/{k}/obs-{number}" for k in range(1, number)]
+                place.discard([*own, *again, f"parts/{number}"])
         raise
 
 
-def _remove(directory: Path, number: int, *, only: bool = False) -> None:
-    """Remove what an append wrote under one number, or under all from it on."""
+def _remove(directory: Path, number: int) -> None:
+    """Remove what appends wrote under all numbers from one on."""
     for name in _NUMBERED:
         for path in (directory / name).glob("*"):
-            if path.name.isdecimal() and (int(path.name) == number if only else int(path.name) >= number):
+            if path.name.isdecimal() and int(path.name) >= number:
                 shutil.rmtree(path, ignore_errors=True)
     for path in (directory / "parts").glob("*/obs-*"):
         mark = path.name.removeprefix("obs-")
-        if mark.isdecimal() and (int(mark) == number if only else int(mark) >= number):
+        if mark.isdecimal() and int(mark) >= number:
             shutil.rmtree(path, ignore_errors=True)

@@ -115,4 +115,5 @@ def vacuum(
     if dry_run and found.keys:
         emit("\n".join(found.keys))
     done = "would be removed" if dry_run else "removed"
-    message(f"{store}: {len(found.keys):,} files, {found.bytes:,} bytes {done}")
+    size = "" if found.bytes is None else f", {found.bytes:,} bytes"
+    message(f"{store}: {len(found.keys):,} files{size} {done}")

@@ -49,10 +49,10 @@ def add(
     import scformat
     from scformat.neighbours import add_neighbours, neighbours_from_sources
     from scformat.neighbours.publish import check_new
-    from scformat.publishing import store_directory
+    from scformat.publishing import place_of
 
     opened = scformat.open(store)
-    directory = store_directory(opened, "neighbours")
+    directory = place_of(opened, "neighbours").directory
     check_new(opened, name)
     with progress() as report:
         lists = neighbours_from_sources(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scformat.blobs import system_errors
+from scformat.conversion.bucket import in_bucket, is_bucket
 from scformat.conversion.cluster import cluster
 from scformat.conversion.engine import Threads
 from scformat.conversion.options import Options, check_options
@@ -19,16 +21,18 @@ from scformat.conversion.requests import blaming_sources, check_names, gather
 from scformat.conversion.resume import describe
 from scformat.conversion.survey import open_all, survey
 from scformat.conversion.write import write_store
+from scformat.errors import UsageError
 from scformat.genes import load_all
 from scformat.sources import get_ready
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from scformat.conversion.engine import Engine
     from scformat.conversion.journal import Journal
+    from scformat.conversion.publish import Workplace
+    from scformat.conversion.requests import Request
 
 __all__ = ["ConversionPlan", "Options", "Plan", "convert_sources", "plan_sources"]
 
@@ -44,27 +48,38 @@ def convert_sources(
     sources_table: str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     **options: Any,
-) -> Path:
+) -> str:
     """Convert and publish; see :func:`scformat.convert`."""
     checked = check_options(**options)
-    target = Path(destination).expanduser()
-    if target.is_symlink():
-        target = target.resolve()
+    target = os.fspath(destination)
     report = progress or _silent
     requests = gather(sources, None if sources_table is None else Path(sources_table))
     check_names(requests)
-    check_parent(target)
-    asked = describe(requests, checked)
-    with (
-        system_errors(target),
-        staging(target, overwrite=checked.overwrite, resume=checked.resume, asked=asked) as place,
-    ):
+    with system_errors(target), _place(target, requests, checked) as place:
         if place is not None:
             with _planned(requests, checked, place.scratch, report, journal=place.journal) as (plan, engine):
                 write_store(
-                    place.store, plan, engine=engine, scratch=place.scratch, progress=report, journal=place.journal
+                    place.storage, plan, engine=engine, scratch=place.scratch, progress=report, journal=place.journal
                 )
     return target
+
+
+def _place(target: str, requests: Sequence[Request], options: Options) -> AbstractContextManager[Workplace | None]:
+    """Give the place where a store is made, and published on leaving."""
+    if is_bucket(target):
+        if options.dask is not None:
+            raise UsageError(
+                "cannot-share",
+                "a conversion into a bucket has no directory that the workers of a cluster see",
+                where=target,
+                hint="convert into a directory that all of them see, and copy it, zarr.json last",
+            )
+        return in_bucket(target, overwrite=options.overwrite, resume=options.resume)
+    path = Path(target.removeprefix("file://")).expanduser()
+    if path.is_symlink():
+        path = path.resolve()
+    check_parent(path)
+    return staging(path, overwrite=options.overwrite, resume=options.resume, asked=describe(requests, options))
 
 
 def plan_sources(

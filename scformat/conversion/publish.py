@@ -26,6 +26,7 @@ from scformat.errors import (
 )
 from scformat.publishing import alone, busy, replacing
 from scformat.sources.digest import file_sha256
+from scformat.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,17 +77,17 @@ class Workplace:
 
     Attributes
     ----------
-    store
-        A directory that becomes the store; of an earlier run it holds no more than the shards of the journal.
+    storage
+        What becomes the store; of an earlier run it holds no more than the shards of the journal.
     scratch
         An empty directory for files that nobody needs afterwards, from the root on.
     journal
-        What is finished.
+        What is finished; None where nothing is kept.
     """
 
-    store: Path
+    storage: Storage
     scratch: Path
-    journal: Journal
+    journal: Journal | None
 
 
 @contextlib.contextmanager
@@ -135,7 +136,7 @@ def staging(
             for directory in (made, scratch):
                 directory.mkdir(parents=True, exist_ok=True)
             _prune(made, set(journal.names("shard")))
-            yield Workplace(store=made, scratch=scratch, journal=journal)
+            yield Workplace(storage=Storage(made), scratch=scratch, journal=journal)
             shutil.rmtree(scratch.parent)
             journal.add("published", "root", sha256=file_sha256(made / "zarr.json"))
             _move(made, destination, overwrite=overwrite)

@@ -13,6 +13,7 @@ from scformat.conversion.encoder import RowEncoder
 from scformat.conversion.obs import obs_column, write_column
 from scformat.conversion.requests import check_stamps
 from scformat.conversion.resume import cannot_resume, plan_digest
+from scformat.errors import UsageError
 from scformat.genes import organism_name
 from scformat.manifest import (
     VERSION,
@@ -32,10 +33,10 @@ from scformat.manifest import (
 )
 from scformat.ontology import descendant_counts
 from scformat.root import encode_root
-from scformat.storage import ArrayWriter, Storage, write_array, write_groups, write_strings, write_table
-from scformat.store import open_store
+from scformat.storage import MANIFEST_KEY, ArrayWriter, Storage, write_array, write_groups, write_strings, write_table
+from scformat.store import Store
 from scformat.strings import Strings
-from scformat.tables import add_table, build_table
+from scformat.tables import build_table, with_table
 from scformat.version import __version__
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 
 def write_store(
-    directory: Path,
+    storage: Storage,
     plan: Plan,
     *,
     engine: Engine,
@@ -61,8 +62,13 @@ def write_store(
     progress: Callable[[str, int, int], None],
     journal: Journal | None = None,
 ) -> None:
-    """Write a store of one part, its root last, into a directory that is empty or has shards of the journal only."""
-    storage = Storage(directory)
+    """Write a store of one part, its root last and in one step, where nothing lies but shards of the journal.
+
+    Raises
+    ------
+    UsageError
+        ``destination-exists``: another process has put a root there meanwhile.
+    """
     part = write_part(storage, "parts/1", plan, engine=engine, scratch=scratch, progress=progress, journal=journal)
     genes = write_genes(storage, "genes/1", plan.index, plan.options.genes)
     labels = [write_label(storage, f"labels/1/{i}", label) for i, label in enumerate(plan.labels.labels)]
@@ -88,11 +94,14 @@ def write_store(
         sha256="0" * 64,
     )
     groups = write_groups(storage, sorted(set(array_paths(manifest))))
-    storage.write("zarr.json", encode_root(manifest.model_copy(update={"groups": groups}))).result()
-    storage.sync()
+    manifest = manifest.model_copy(update={"groups": groups})
     for spec in plan.options.weights:
-        store = open_store(directory)
-        add_table(store, spec.name, build_table(store, spec.by, name=spec.name, split=spec.split, progress=progress))
+        store = Store(storage, manifest)
+        table = build_table(store, spec.by, name=spec.name, split=spec.split, progress=progress)
+        manifest = with_table(storage, manifest, spec.name, table)
+    storage.sync()
+    if not storage.replace(MANIFEST_KEY, encode_root(manifest), expected=None):
+        raise UsageError("destination-exists", "the destination has come to exist", where=storage.url)
 
 
 def array_paths(manifest: Manifest) -> list[str]:

@@ -22,7 +22,7 @@ from scformat.neighbours.lists import (
     lists_of_arrays,
     row_type,
 )
-from scformat.publishing import adding, replace_root, store_directory
+from scformat.publishing import place_of
 from scformat.sources.matrices import ArrayRows, SparseMatrix
 from scformat.storage import ArrayWriter, Storage, write_groups
 from scformat.tables.build import cells_digest
@@ -52,7 +52,7 @@ def add_neighbours(
     source: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Manifest:
-    """Add a neighbour table to a store that lies in a directory, and return the store's new manifest.
+    """Add a neighbour table to a store, and return the store's new manifest.
 
     Who has the store open goes on with what it was.
 
@@ -86,11 +86,11 @@ def add_neighbours(
     StorageError
         ``store-changed``: another process replaced the root since the store was opened.
     """
-    directory = store_directory(store, "neighbours")
+    place = place_of(store, "neighbours")
     check_new(store, name)
     lists = _lists(store, graph, k=k, weight=weight, source=source)
-    with adding(directory) as begun:
-        storage = Storage(directory)
+    with place.adding() as begun:
+        storage = place.storage
         entry = _write(storage, store.manifest, name, lists, progress, begun)
         arrays = [array.path for array in (entry.rows, entry.weights) if array is not None]
         groups = write_groups(storage, arrays)
@@ -104,7 +104,7 @@ def add_neighbours(
                 "optional_features": features if FEATURE in features else [*features, FEATURE],
             }
         )
-        return replace_root(store, directory, new)
+        return place.replace_root(store, new)
 
 
 def check_new(store: Store, name: str) -> None:

@@ -16,7 +16,7 @@ from scformat.codec import encode_json
 from scformat.errors import InvalidDataError, StorageError, UsageError
 from scformat.manifest import VERSION, as_json
 from scformat.manifest import Table as ManifestTable
-from scformat.publishing import adding, replace_root, store_directory
+from scformat.publishing import place_of
 from scformat.root import NO_DIGEST, root_digest
 from scformat.storage import MANIFEST_KEY, Storage, write_groups
 from scformat.tables.files import entry_arrays, open_entry, table_path, write_table_arrays
@@ -45,37 +45,45 @@ def check_name(name: str) -> str:
 
 
 def add_table(store: Store, name: str, table: SamplingTable) -> Manifest:
-    """Add a table to a store that lies in a directory, and return the store's new manifest.
+    """Add a table to a store, and return the store's new manifest.
 
     Who has the store open goes on with what it was.
 
     Raises
     ------
     UsageError
-        ``bad-table-name``, ``table-exists``, ``cannot-add``: the store does not lie in a directory.
+        ``bad-table-name``, ``table-exists``, ``cannot-add``: the store can only be read.
     StorageError
         ``store-changed``: another process replaced the root since the store was opened.
     """
-    directory = store_directory(store, "tables", hint="write the table beside the store, with -o FILE")
-    check_name(name)
-    if any(t.name == name for t in store.manifest.tables):
-        raise UsageError("table-exists", f"the store has a table {name!r}", where=store.path, hint="choose another")
-    with adding(directory) as begun:
-        storage = Storage(directory)
+    place = place_of(store, "tables", hint="write the table beside the store, with -o FILE")
+    check_new(store.manifest, name, where=store.path)
+    with place.adding() as begun:
         begun.append(table_path(name, table.digest))
-        entry = write_table_arrays(storage, begun[0], table, name=name)
-        groups = write_groups(storage, entry_arrays(entry))
-        storage.sync()
-        old = store.manifest
-        features = old.optional_features
-        new = old.model_copy(
-            update={
-                "tables": [*old.tables, ManifestTable.model_validate(as_json(entry))],
-                "groups": dict(sorted({**old.groups, **groups}.items())),
-                "optional_features": features if FEATURE in features else [*features, FEATURE],
-            }
-        )
-        return replace_root(store, directory, new)
+        return place.replace_root(store, with_table(place.storage, store.manifest, name, table))
+
+
+def with_table(storage: Storage, manifest: Manifest, name: str, table: SamplingTable) -> Manifest:
+    """Write a table's arrays and return the manifest with it, which is nowhere yet."""
+    check_new(manifest, name, where=storage.url)
+    entry = write_table_arrays(storage, table_path(name, table.digest), table, name=name)
+    groups = write_groups(storage, entry_arrays(entry))
+    storage.sync()
+    features = manifest.optional_features
+    return manifest.model_copy(
+        update={
+            "tables": [*manifest.tables, ManifestTable.model_validate(as_json(entry))],
+            "groups": dict(sorted({**manifest.groups, **groups}.items())),
+            "optional_features": features if FEATURE in features else [*features, FEATURE],
+        }
+    )
+
+
+def check_new(manifest: Manifest, name: str, *, where: str) -> None:
+    """Refuse what is no name of a table (``bad-table-name``), or one that a store has (``table-exists``)."""
+    check_name(name)
+    if any(t.name == name for t in manifest.tables):
+        raise UsageError("table-exists", f"the store has a table {name!r}", where=where, hint="choose another")
 
 
 def write_table_file(path: str | os.PathLike[str], name: str, table: SamplingTable) -> None:
@@ -84,8 +92,10 @@ def write_table_file(path: str | os.PathLike[str], name: str, table: SamplingTab
     Raises
     ------
     UsageError
-        ``bad-table-name``, ``destination-exists``.
+        ``bad-table-name``, ``destination-exists``, ``not-a-path``.
     """
+    if "://" in os.fspath(path):
+        raise UsageError("not-a-path", "a table beside a store is written to a directory only", where=os.fspath(path))
     target = Path(path)
     check_name(name)
     if target.exists() or target.is_symlink():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import shutil
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,3 +114,47 @@ def _no_faults(request: pytest.FixtureRequest) -> Iterator[None]:
         between = request.getfixturevalue("places").proxy
         between.faults = Faults()
         between.forget()
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    """Files of a directory, ranges of them where they are asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.translate_path(self.path)
+        if not os.path.isfile(path):  # noqa: PTH113 (it is text)
+            self.send_error(404)
+            return
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read()
+        asked = self.headers.get("Range")
+        start, stop = 0, len(data)
+        if asked is not None:
+            low, high = asked.removeprefix("bytes=").split("-")
+            start, stop = (int(low), min(int(high or stop) + 1, stop)) if low else (max(0, stop - int(high)), stop)
+            if start >= len(data):
+                self.send_error(416)
+                return
+        self.send_response(206 if asked is not None else 200)
+        if asked is not None:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.send_header("Content-Length", str(stop - start))
+        self.end_headers()
+        self.wfile.write(data[start:stop])
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web(places: Places) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(_Handler, directory=str(places.local.parent))
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/local.cells"
+    server.shutdown()
+    thread.join()
+    server.server_close()

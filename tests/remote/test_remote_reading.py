@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import os
 import pickle
 import signal
-import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +17,6 @@ from scformat.storage import Storage
 from tools.remote.proxy import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FAULTY = Faults(errors=0.05, truncations=0.05, latency=0.001, seed=3)
@@ -89,50 +85,6 @@ def test_a_run_of_cells_is_one_request(places: Any) -> None:
     store.read(range(2_000, 2_064))
     counts = [r for r in places.proxy.requests if "/entries/" in r.path]
     assert len(counts) == 1
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    """Files of a directory, ranges of them where they are asked for."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        path = self.translate_path(self.path)
-        if not os.path.isfile(path):  # noqa: PTH113 (it is text)
-            self.send_error(404)
-            return
-        with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read()
-        asked = self.headers.get("Range")
-        start, stop = 0, len(data)
-        if asked is not None:
-            low, high = asked.removeprefix("bytes=").split("-")
-            start, stop = (int(low), min(int(high or stop) + 1, stop)) if low else (max(0, stop - int(high)), stop)
-            if start >= len(data):
-                self.send_error(416)
-                return
-        self.send_response(206 if asked is not None else 200)
-        if asked is not None:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
-        self.send_header("Content-Length", str(stop - start))
-        self.end_headers()
-        self.wfile.write(data[start:stop])
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def web(places: Any) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(_Handler, directory=str(places.local.parent))
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/local.cells"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_http_reads_as_the_directory(places: Any, web: str) -> None:

@@ -36,6 +36,8 @@ class Faults:
         Share of writes that are done, but not answered.
     hold
         Seconds without a new request after which answers that were held back are let go; 0: none is held.
+    only
+        Methods that errors happen to; empty: all.
     seed
         Of the draws.
     """
@@ -45,6 +47,7 @@ class Faults:
     truncations: float = 0.0
     lost: float = 0.0
     hold: float = 0.0
+    only: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -220,12 +223,14 @@ class _Running:
         if self._seed != faults.seed:
             self._seed = faults.seed
             self._drawn.seed(faults.seed)
+        method = head.split(b" ", 1)[0].decode()
+        errors = faults.errors if not faults.only or method in faults.only else 0.0
         drawn = self._drawn.random()
-        if drawn < faults.errors:
+        if drawn < errors:
             return "error"
-        if drawn < faults.errors + faults.truncations and head.startswith(b"GET"):
+        if drawn < errors + faults.truncations and method == "GET":
             return "truncated"
-        return "lost" if self._drawn.random() < faults.lost and head.startswith(b"PUT") else ""
+        return "lost" if self._drawn.random() < faults.lost and method == "PUT" else ""
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
         """Pass a request on, on a connection of its own, and return the whole answer."""
