@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from scformat.conversion.report import ConversionPlan
     from scformat.splits import SplitSpec
+    from scformat.staging import Staged
     from scformat.store import Store
     from scformat.vacuuming import Vacuumed
     from scformat.validation import Report
@@ -39,6 +40,7 @@ __all__ = [
     "plan_append",
     "plan_conversion",
     "simulate",
+    "stage",
     "vacuum",
     "validate",
 ]
@@ -279,7 +281,12 @@ def plan_append(store: Store | str | os.PathLike[str], sources: Any, **options: 
     return plan_appending(store if isinstance(store, Store) else open(store), sources, **options)
 
 
-def open(path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] | Store]) -> Store:
+def open(
+    path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] | Store],
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: str | int | None = None,
+) -> Store:
     """Open a store, or several that are read as one. Of one, only the manifest is read.
 
     Parameters
@@ -288,6 +295,12 @@ def open(path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] 
         A path, ``s3://``, ``gs://`` or ``http(s)://``. A list of them, or of open stores, gives a
         :class:`scformat.collection.Collection`: a store over the genes, labels and splits of all, whose rows follow
         one another in the order of the list. It cannot be written to.
+    cache
+        A directory where what is read of the store is kept, so that it is asked for once; any number of stores and
+        processes may share it. None: the environment's SCFORMAT_CACHE, and none at all for a store in a directory.
+    cache_size
+        What the cache may take on the disk, for example ``50GB``; what was used least recently goes first. None: the
+        environment's SCFORMAT_CACHE_SIZE, or 10 GB.
 
     Warns
     -----
@@ -299,7 +312,8 @@ def open(path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] 
     StorageError
         ``no-store``.
     UsageError
-        ``no-stores``: an empty list; ``same-store``: two of the stores have the same cells.
+        ``no-stores``: an empty list; ``same-store``: two of the stores have the same cells; ``bad-size``, ``no-cache``:
+        of the cache.
     InvalidDataError
         ``not-a-store``, ``bad-manifest``.
     UnsupportedError
@@ -307,7 +321,7 @@ def open(path: str | os.PathLike[str] | Store | Iterable[str | os.PathLike[str] 
     """
     from scformat.collection import open_stores
 
-    return open_stores(path)
+    return open_stores(path, cache=cache, cache_size=cache_size)
 
 
 def export(
@@ -387,6 +401,48 @@ def vacuum(store: Store | str | os.PathLike[str], *, dry_run: bool = False) -> V
     from scformat.vacuuming import vacuum_store
 
     return vacuum_store(store if isinstance(store, Store) else open(store), dry_run=dry_run)
+
+
+def stage(
+    store: Store | str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    where: str | None = None,
+    table: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Staged:
+    """Bring all that reading some cells of a remote store needs to a cache, so that loaders ask the network no more.
+
+    The counts of the cells that a loader with the same `split`, `where` and `table` may draw, genes, labels, splits and
+    the table. What is staged stays until its directory is removed, and does not count towards the size of the cache.
+    What lies there already is not asked for again: a run that was interrupted goes on with the same call. Opening the
+    store, with this cache, still reads its root.
+
+    Parameters
+    ----------
+    store
+        An open store, or where one lies.
+    cache
+        The directory; None: that of the open store, or the environment's SCFORMAT_CACHE.
+    split, where, table
+        As for :class:`scformat.torch.CellLoader`; by default every cell.
+    dry_run
+        Only say how much it is. Reads records and indexes, which are staged.
+    progress
+        Called as ``progress(stage, done, total)``, in bytes.
+
+    Raises
+    ------
+    StorageError
+        ``no-room``: the disk has too little room, before anything else is read; ``cannot-write``.
+    UsageError
+        ``no-cache``: no directory; ``no-cells``.
+    """
+    from scformat.staging import stage_store
+
+    return stage_store(store, cache, split=split, where=where, table=table, dry_run=dry_run, progress=progress)
 
 
 def describe(store: Store) -> dict[str, Any]:

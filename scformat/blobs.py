@@ -55,17 +55,13 @@ class _Done(Generic[T_co]):
         return self._answer
 
 
-class Blobs(Protocol):
-    """A place of keys and bytes."""
+class Ranges(Protocol):
+    """What gives pieces of the bytes of keys."""
 
-    url: str
     read_through: int
     """Bytes between two ranges that are cheaper to read than to ask for again."""
     ahead: int
     """Bytes that may be asked for before they are wanted; 0 where asking takes no time."""
-
-    def read(self, key: str) -> bytes | None:
-        """Return the bytes of a key, None where there is none."""
 
     def begin_tail(self, key: str, size: int) -> Pending[bytes | None]:
         """Ask for the last `size` bytes of a key, or all where it is shorter; None where there is none."""
@@ -74,6 +70,18 @@ class Blobs(Protocol):
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
     ) -> Pending[None]:
         """Ask for ranges of a key's bytes, to `out`, end to end; ``damaged-object`` where they pass its end."""
+
+
+class Blobs(Ranges, Protocol):
+    """A place of keys and bytes."""
+
+    url: str
+
+    def check_process(self) -> None:
+        """Raise where this process was forked and cannot read here (``opened-before-fork``)."""
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of a key, None where there is none."""
 
     def write(self, key: str, data: bytes) -> Written:
         """Start writing a key."""
@@ -147,6 +155,9 @@ class Directory:
         self.url = path
         self._root = Path(path)
         self._unsynced: set[Path] = set()
+
+    def check_process(self) -> None:
+        """Do nothing: files are opened anew for every read."""
 
     def read(self, key: str) -> bytes | None:
         """Return a file's bytes."""

@@ -6,9 +6,12 @@ later minor version may add some; what a reader must understand is named in ``re
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VERSION = "0.1"
 """Version of the format that this release writes."""
@@ -322,6 +325,17 @@ class SourceRecord(Model):
     citation: str | None = None
     doi: str | None = None
     metadata: dict[str, str] = {}
+
+
+def every_array(model: BaseModel) -> Iterator[Array]:
+    """Yield every array that a manifest or a piece of it names, those of features it only carries along included."""
+    pending = [as_json(model)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict) and "sha256" in value and "chunk" in value:
+            yield Array.model_validate(value)
+        elif isinstance(value, dict | list):
+            pending.extend(value.values() if isinstance(value, dict) else value)
 
 
 def as_json(model: BaseModel) -> Any:

@@ -15,6 +15,7 @@ import platform
 from functools import cache, reduce
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -113,6 +114,17 @@ def read_ranges(
             had += got
         at += had
     return -1, 0
+
+
+def checksums(data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Compute the CRC-32C of ranges of bytes; uint32, shape (n,)."""
+    found = np.empty(len(offsets), np.uint32)
+    if available():
+        _checksums(data, offsets, lengths, found)
+        return found
+    for place, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
+        found[place] = google_crc32c.value(data[offset : offset + length].tobytes())
+    return found
 
 
 @cache
@@ -250,6 +262,14 @@ def _checksum(data: NDArray[np.uint8], start: int, stop: int) -> np.uint32:
         tail = _crc_byte(tail, _load_byte(at))
         at += np.uint64(1)
     return np.uint32(tail ^ np.uint32(0xFFFFFFFF))
+
+
+@kernel
+def _checksums(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint32]
+) -> None:
+    for i in range(len(offsets)):
+        out[i] = _checksum(data, offsets[i], offsets[i] + lengths[i])
 
 
 @kernel

@@ -163,13 +163,13 @@ class Objects:
 
     def write(self, key: str, data: bytes) -> Later[object]:
         """Start writing an object."""
-        self._check_process()
+        self.check_process()
         with remote_errors(self._at(key)):
             return Later(self._at(key), self._kv.write(key, data).result)
 
     def replace(self, key: str, data: bytes, *, expected: bytes | None) -> bool:
         """Write an object if it is as expected, by a conditional request."""
-        self._check_process()
+        self.check_process()
         with remote_errors(self._at(key)):
             held = self._kv.read(key).result()
             if (bytes(held.value) if held.state == "value" else None) != expected:
@@ -206,7 +206,7 @@ class Objects:
 
     def keys(self) -> list[str]:
         """Every object's key."""
-        self._check_process()
+        self.check_process()
         with remote_errors(self.url):
             return sorted(key.decode() for key in self._kv.list().result())
 
@@ -229,7 +229,7 @@ class Objects:
                 raise
 
     def _begin(self, key: str, some: slice | None) -> Later[bytes | None]:
-        self._check_process()
+        self.check_process()
         with remote_errors(self._at(key)):
             future = self._kv.read(key, byte_range=some)
 
@@ -242,7 +242,8 @@ class Objects:
     def _at(self, key: str) -> str:
         return f"{self.url.rstrip('/')}/{key}"
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Raise where this process was forked."""
         if self._pid != os.getpid():
             raise _forked(self.url)
 

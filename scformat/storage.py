@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat import layout
-from scformat.blobs import Blobs, Pending, Written, open_blobs
+from scformat.blobs import Blobs, Pending, Ranges, Written, open_blobs
+from scformat.caching import Cache, Cached
 from scformat.codec import ABSENT, MOST_INDEX, DamagedError, decode_index, encode_json, encode_shard, index_size
 from scformat.errors import DamagedDataError, InvalidDataError, damaged_data
 from scformat.layout import ArraySpec
@@ -26,7 +27,7 @@ from scformat.regions import Region, chunks_within, copy_shared, files_of, spans
 from scformat.strings import Strings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,16 +89,38 @@ class Storage:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
         self._blobs: Blobs = open_blobs(self.url)
+        self._cached: Cached | None = None
+        self._ranges: Ranges = self._blobs
+        self._keeping: tuple[Cache, Mapping[str, str]] | None = None
         self._indexes = _Cache(INDEX_BYTES)
         self._kept = _Cache(KEPT_BYTES)
         self._pool = Pool()
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another current directory.
-        return {"url": self.url if "://" in self.url else str(Path(self.url).absolute())}
+        url = self.url if "://" in self.url else str(Path(self.url).absolute())
+        return {"url": url, "keeping": self._keeping}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Storage.__init__(self, state["url"])
+        if state["keeping"] is not None:
+            self.keep(*state["keeping"])
+
+    def keep(self, cache: Cache, digests: Mapping[str, str]) -> None:
+        """Keep what is read of arrays from now on in a cache.
+
+        Parameters
+        ----------
+        digests
+            Of every array of the store by its path.
+        """
+        self._keeping = cache, digests
+        self._ranges = self._cached = Cached(self._blobs, cache, digests)
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where what is read is kept."""
+        return None if self._keeping is None else self._keeping[0]
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of a key, None where there is none."""
@@ -260,10 +283,34 @@ class Storage:
             for first in range(low, high, at_most or high - low):
                 some = numbers[first : min(high, first + (at_most or high))]
                 begun.append(self._begin(spec, _along(spec, shard), some, index.reshape(-1, 2)[some - shard * a_shard]))
-                while begun and sum(b.nbytes for b in begun) > self._blobs.ahead:
+                while begun and sum(b.nbytes for b in begun) > self._ranges.ahead:
                     yield begun.popleft().result()
         while begun:
             yield begun.popleft().result()
+
+    def fetch_whole(self, array: Array) -> Iterator[Fetched]:
+        """Read all chunks of an array of any grid, but leave them as they are stored; one item a file."""
+        spec = array_spec(array)
+        for grid, places in self._places_of(spec):
+            numbers = np.flatnonzero(places[:, 0] != ABSENT)
+            yield self._begin(spec, grid, numbers, places[numbers]).result()
+
+    def stored_bytes(self, array: Array, numbers: NDArray[np.int64] | None = None) -> int:
+        """Return the bytes of chunks as they are stored; of all, or those of an array as in :meth:`read_chunks`."""
+        spec = array_spec(array)
+        if numbers is None:
+            return sum(int(p[p[:, 0] != ABSENT, 1].sum()) for _, p in self._places_of(spec))
+        shards, within = np.divmod(numbers, array.shard[-1] // array.chunk[-1])
+        several, firsts = np.unique(shards, return_index=True)
+        indexes = self._indexes_of(spec, [_along(spec, shard) for shard in several.tolist()])
+        pieces = np.split(within, firsts[1:])
+        return sum(int(i.reshape(-1, 2)[some, 1].sum()) for i, some in zip(indexes, pieces, strict=True))
+
+    def _places_of(self, spec: ArraySpec) -> Iterator[tuple[tuple[int, ...], NDArray[np.uint64]]]:
+        """Yield each file of an array, and where its chunks lie in it."""
+        grids = [grid for grid, _ in spec.files()]
+        for grid, index in zip(grids, self._indexes_of(spec, grids), strict=True):
+            yield grid, index.reshape(-1, 2)
 
     def decode_fetched(self, fetched: Fetched, out: NDArray[Any], *, first: int = 0) -> None:
         """Decode chunks of one shard, as many as `out` has room for, from the `first` fetched on."""
@@ -271,6 +318,7 @@ class Storage:
         try:
             decode_chunks(fetched.data, fetched.offsets[some], fetched.lengths[some], out)
         except DamagedError as error:
+            self._forget(fetched.key)
             number = int(fetched.numbers[first + error.place])
             raise _damaged(self.at(fetched.key), f"chunk {number}: {error}", fetched.array, [number]) from None
 
@@ -282,7 +330,7 @@ class Storage:
         keep
             Hold on to what was decoded for the next reads, the latest :data:`KEPT_BYTES`.
         """
-        together = CHUNKS_AHEAD if self._blobs.ahead else CHUNKS_AT_ONCE
+        together = CHUNKS_AHEAD if self._ranges.ahead else CHUNKS_AT_ONCE
         for begin in range(0, len(numbers), together):
             some = numbers[begin : begin + together]
             keys = [f"{array.path}:{number}" for number in some.tolist()]
@@ -318,7 +366,7 @@ class Storage:
         order = np.argsort(offsets, kind="stable")
         starts, stops = offsets[order], (offsets + lengths)[order]
         opens = np.ones(len(starts), np.bool_)
-        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > self._blobs.read_through
+        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > self._ranges.read_through
         low = starts[opens]
         high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
@@ -334,14 +382,14 @@ class Storage:
             requests=len(low),
         )
         with _naming_chunks(fetched):
-            return _Begun(fetched, self._blobs.begin_ranges(key, low, high, data))
+            return _Begun(fetched, self._ranges.begin_ranges(key, low, high, data))
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         return next(self._indexes_of(spec, [shard]))
 
     def _indexes_of(self, spec: ArraySpec, shards: Sequence[tuple[int, ...]]) -> Iterator[NDArray[np.uint64]]:
         """Yield the index of each file; where an answer takes its time, some are asked for before they are wanted."""
-        at_once = INDEXES_AT_ONCE if self._blobs.ahead else 1
+        at_once = INDEXES_AT_ONCE if self._ranges.ahead else 1
         size = index_size(spec)
         asked: deque[Pending[bytes | None] | NDArray[np.uint64]] = deque()
         following = iter(shards)
@@ -351,7 +399,7 @@ class Storage:
                 if known is None and size > MOST_INDEX:
                     found = f"an index of {size} bytes, more than any file needs"
                     raise _damaged(self.at(spec.key(later)), found, spec.path, _chunks_of(spec, later))
-                asked.append(self._blobs.begin_tail(spec.key(later), size) if known is None else known)
+                asked.append(self._ranges.begin_tail(spec.key(later), size) if known is None else known)
             first = asked.popleft()
             yield first if isinstance(first, np.ndarray) else self._read_index(spec, shard, first.result())
 
@@ -362,9 +410,15 @@ class Storage:
         try:
             index = decode_index(tail, spec)
         except DamagedError as error:
+            self._forget(key)
             raise _damaged(self.at(key), f"the index: {error}", spec.path, _chunks_of(spec, shard)) from None
         self._indexes.put(key, index)
         return index
+
+    def _forget(self, key: str) -> None:
+        """Let the next read of a damaged file go to where it lies: it may be whole there, or become so."""
+        if self._cached is not None:
+            self._cached.forget(key)
 
     def refuse_fill(self, array: Array, values: NDArray[Any]) -> None:
         """Raise where values of an array are its fill value, which no valid element is."""

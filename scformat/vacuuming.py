@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scformat.blobs import system_errors
 from scformat.conversion.publish import left_behind
 from scformat.errors import UsageError
-from scformat.manifest import Array, as_json
+from scformat.manifest import every_array
 from scformat.publishing import Place, alone, busy, place_of, read_root, replacing
 from scformat.storage import MANIFEST_KEY, array_spec
 
@@ -40,21 +40,10 @@ class Vacuumed:
 def named_keys(manifest: Manifest) -> set[str]:
     """Every file of a store: its root, the groups and the arrays that the root names."""
     keys = {MANIFEST_KEY, *(f"{group}/{MANIFEST_KEY}" for group in manifest.groups)}
-
-    def walk(value: object) -> None:
-        if isinstance(value, dict):
-            if "sha256" in value and "chunk" in value:
-                spec = array_spec(Array.model_validate(value))
-                keys.add(f"{spec.path}/{MANIFEST_KEY}")
-                keys.update(key for _, key in spec.files())
-            else:
-                for member in value.values():
-                    walk(member)
-        elif isinstance(value, list):
-            for member in value:
-                walk(member)
-
-    walk(as_json(manifest))
+    for array in every_array(manifest):
+        spec = array_spec(array)
+        keys.add(f"{spec.path}/{MANIFEST_KEY}")
+        keys.update(key for _, key in spec.files())
     return keys
 
 

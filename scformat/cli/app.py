@@ -25,6 +25,7 @@ from scformat.cli.output import close_stdout, emit, plain_warnings
 from scformat.cli.parameters import Debug
 from scformat.cli.report import report
 from scformat.cli.simulate import simulate
+from scformat.cli.stage import stage
 from scformat.cli.validate import validate
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def _build() -> typer.Typer:
         validate,
         export,
         report,
+        stage,
         bench,
         simulate,
         describe,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -29,21 +28,6 @@ def check_number(what: str, code: str, given: object, *, least: int = 1) -> int:
     if type(given) is not int or given < least:
         raise UsageError(code, f"not a {what}", expected=f"{least} or more", found=repr(given))
     return given
-
-
-def parse_memory(text: str | int) -> int:
-    """Read a size in bytes: ``512MB``, ``1 GiB``, ``200000000``.
-
-    Raises
-    ------
-    UsageError
-        ``bad-size``.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", str(text).lower())
-    size = 0 if match is None else int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " "))
-    if size < 1 << 20:
-        raise UsageError("bad-size", "not a size", expected="for example 512MB, at least 1MiB", found=repr(text))
-    return size
 
 
 def cells_held(store: Store, memory: int) -> int:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat.caching import Cache, choose_cache
 from scformat.columns import Column
 from scformat.errors import RowIndexError, StorageError, UsageError, unknown_name
 from scformat.expression import parse
 from scformat.layout import RECOMPUTE
+from scformat.manifest import every_array
 from scformat.root import decode_root
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
@@ -40,7 +42,12 @@ FIGURES = ("total_counts", "n_genes")
 FIELDS = ("source", "source_row", *FIGURES, "split")
 
 
-def open_store(path: str | os.PathLike[str]) -> Store:
+def open_store(
+    path: str | os.PathLike[str],
+    *,
+    cache: str | os.PathLike[str] | Cache | None = None,
+    cache_size: str | int | None = None,
+) -> Store:
     """Open a store; see :func:`scformat.open`."""
     if not isinstance(path, (str, os.PathLike)):
         raise UsageError(
@@ -55,7 +62,12 @@ def open_store(path: str | os.PathLike[str]) -> Store:
         found = "a file; a store is a directory" if is_file else None
         hint = "make one with: scformat convert SRC... DST"
         raise StorageError("no-store", "there is no store", where=text, found=found, hint=hint)
-    return Store(storage, decode_root(data, where=text))
+    manifest = decode_root(data, where=text)
+    if not isinstance(cache, Cache):
+        cache = choose_cache(cache, cache_size, url=storage.url, environment=os.environ)
+    if cache is not None:
+        storage.keep(cache, {array.path: array.sha256 for array in every_array(manifest)})
+    return Store(storage, manifest)
 
 
 class Store:

@@ -25,7 +25,6 @@ from scformat.loading.options import (
     check_number,
     default_plan,
     number_of_threads,
-    parse_memory,
     schedule_of,
     stream_shape,
 )
@@ -36,6 +35,7 @@ from scformat.loading.sets import choose_sets
 from scformat.loading.window import Held, costs, in_order, read_window
 from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
+from scformat.sizes import parse_size
 from scformat.store import open_store
 from scformat.torch.device import Delivery, check_device, check_pinning
 from scformat.torch.ranks import check_agreement, ranks_of
@@ -218,7 +218,7 @@ class CellLoader:
         self._neighbours = choose_neighbours(self.store, neighbours, split=split)
         with_controls = form is not None and form.controls is not None
         each = (2 if with_controls else 1) * (1 if self._neighbours is None else self._neighbours.cells_a_draw)
-        self._most = max(1, cells_held(self.store, parse_memory(memory)) // each)
+        self._most = max(1, cells_held(self.store, parse_size(memory)) // each)
         self._together = made_together(self.store, self._form.assembly, batch_size)
         self._pool = Pool()
         self._delivery = Delivery.of(self._form, device=check_device(device), pinned=check_pinning(pin_memory))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scformat.errors import UsageError
-from scformat.loading.options import check_number, check_rank, number_of_threads, parse_memory, schedule_of
+from scformat.loading.options import check_number, check_rank, number_of_threads, schedule_of
+from scformat.sizes import parse_size
 
 
 @pytest.mark.parametrize(
@@ -25,13 +26,13 @@ from scformat.loading.options import check_number, check_rank, number_of_threads
     ],
 )
 def test_sizes(text: str | int, size: int) -> None:
-    assert parse_memory(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["much", "", "-1GB", "1PB", "1000", 0, -5, "1e9", "MB"])
 def test_what_is_no_size(text: Any) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_memory(text)
+        parse_size(text)
     assert caught.value.code == "bad-size"
 
 
