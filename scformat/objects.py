@@ -212,7 +212,7 @@ class Objects:
 
     def discard(self, path: str) -> None:
         """Remove every object below a path."""
-        self._check_process()
+        self.check_process()
         if self._in_doubt:
             return
         with remote_errors(self._at(path)):
