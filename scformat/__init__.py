@@ -84,7 +84,7 @@ def convert(
         Paths of h5ad files, 10x HDF5 files and AnnData-Zarr directories, glob patterns, AnnData objects; one or a
         list. Empty where `sources_table` is given.
     destination
-        A path that does not exist yet.
+        A path that does not exist yet, or an address of a bucket (``s3://``, ``gs://``) where nothing lies.
     counts
         Where counts lie: ``X``, ``raw``, ``layers/NAME``; ``auto`` takes the first of ``raw``, ``layers/counts``
         and ``X`` that holds whole numbers, none negative, some above zero.
@@ -123,7 +123,7 @@ def convert(
     weights
         Sampling tables to make, each ``NAME=BY:SCHEME[@SPLIT]``, for example ``ct=cell_type:balanced@train``.
     overwrite
-        Replace a store at the destination, once the new one is whole.
+        Replace a store at the destination, once the new one is whole; not in a bucket.
     resume
         Go on from what an interrupted or killed run of the same conversion finished: every shard and every pass
         over a source that is there and whole. Where there is nothing, start. The bytes are those of one run.
@@ -209,7 +209,7 @@ def append(
     sources_table: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Append sources to a store that lies in a directory.
+    """Append sources to a store.
 
     No cell, gene, source or category that is there changes its number, and no cell its split. What is new comes
     after it: a part with the cells, genes (unless the store's are fixed, by a list or as an intersection), categories
@@ -242,7 +242,7 @@ def append(
     StorageError
         ``store-changed``: another process changed the store meanwhile. Nothing is left behind.
     UsageError
-        ``source-exists``: the store has a source of that name; ``cannot-add``: it does not lie in a directory.
+        ``source-exists``: the store has a source of that name; ``cannot-add``: it can only be read.
     InvalidDataError
         ``group-moves``: the splits file moves a group; ``no-common-genes``: no gene of a source is in a fixed index.
     """
@@ -386,7 +386,8 @@ def vacuum(store: Store | str | os.PathLike[str], *, dry_run: bool = False) -> V
     Parameters
     ----------
     store
-        An open store in a directory, or where one lies. The root that lies there now decides, not the open one.
+        An open store, or where one lies; in a bucket for `dry_run` only. The root that lies there now decides, not the
+        open one.
     dry_run
         Only say what would be removed.
 
@@ -395,7 +396,7 @@ def vacuum(store: Store | str | os.PathLike[str], *, dry_run: bool = False) -> V
     StorageError
         ``store-busy``: another process is adding to the store.
     UsageError
-        ``cannot-add``: it does not lie in a directory.
+        ``cannot-add``: it can only be read; ``cannot-vacuum``: it lies in a bucket.
     """
     from scformat.store import Store
     from scformat.vacuuming import vacuum_store

@@ -26,7 +26,7 @@ SCHEMES = ("s3", "gs", "gcs", "http", "https")
 REQUESTS_AT_ONCE = 64
 """Requests of a store that are under way together, unless SCFORMAT_REQUESTS says otherwise."""
 RETRIES = {"max_retries": 6, "initial_delay": "200ms", "max_delay": "5s"}
-"""Of a request that got no answer, half of one, or 429, 500, 502, 503 or 504; some 11 seconds in all."""
+"""Of a request that got no answer, half of one, or an error of the server; some 11 seconds in all."""
 _MOST_TEXT = 300
 _TRUE = ("1", "true", "yes")
 
