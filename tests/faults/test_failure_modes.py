@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+from commands import Command, run
 from samples import counts_matrix, files_of, sample
 from scipy import sparse
 
@@ -21,8 +20,7 @@ import scformat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-RUN = [sys.executable, "-W", "error", "-m", "scformat"]
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +63,6 @@ def remount(place: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*RUN, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def check_failure(ended: subprocess.CompletedProcess[str], *, says: str) -> None:
     assert ended.returncode == 3, ended.stderr
     lines = ended.stderr.strip().splitlines()
@@ -99,11 +91,11 @@ def arguments(name: str, store: Path, sources: list[Path]) -> list[object]:
 
 def test_a_full_disk_in_a_conversion(small_disk: Path, sources: list[Path], whole: Path) -> None:
     remount(small_disk, "size=300k")
-    ended = command("convert", sources[0], small_disk / "a.cells")
+    ended = run("convert", sources[0], small_disk / "a.cells")
     check_failure(ended, says="No space left on device")
     assert not (small_disk / "a.cells").exists()
     remount(small_disk, "size=64m")
-    ended = command("convert", sources[0], small_disk / "a.cells", "--resume")
+    ended = run("convert", sources[0], small_disk / "a.cells", "--resume")
     assert ended.returncode == 0, ended.stderr
     assert files_of(small_disk / "a.cells") == files_of(whole)
     assert [p.name for p in small_disk.iterdir()] == ["a.cells"]
@@ -115,11 +107,11 @@ def test_a_full_disk_under_a_store(name: str, small_disk: Path, sources: list[Pa
     shutil.copytree(whole, store)
     before = files_of(small_disk)
     remount(small_disk, f"size={used(small_disk) // 1024 + 24}k")
-    ended = command(*arguments(name, store, sources))
+    ended = run(*arguments(name, store, sources))
     check_failure(ended, says="No space left on device")
     assert files_of(small_disk) == before
     remount(small_disk, "size=64m")
-    ended = command(*arguments(name, store, sources))
+    ended = run(*arguments(name, store, sources))
     assert ended.returncode == 0, ended.stderr
     assert scformat.validate(store, level=4).ok
 
@@ -131,14 +123,9 @@ def test_a_destination_that_cannot_be_written_to(name: str, small_disk: Path, so
     before = files_of(small_disk)
     remount(small_disk, "ro")
     given = ["convert", sources[0], small_disk / "b.cells"] if name == "convert" else arguments(name, store, sources)
-    check_failure(command(*given), says="Read-only file system")
+    check_failure(run(*given), says="Read-only file system")
     assert files_of(small_disk) == before
     assert scformat.open(store).n_cells == 3000, "it can be read"
-
-
-def heed_interrupts() -> None:
-    """Undo what a shell does to its background jobs: they are born with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -153,25 +140,21 @@ def test_signals(name: str, number: signal.Signals, sources: list[Path], whole: 
         if name == "convert"
         else arguments(name, store, sources)
     )
-    process = subprocess.Popen(
-        # Without `-W error`: an interrupted Python 3.11 may warn of its own while it ends.
-        [sys.executable, "-m", "scformat", *map(str, given)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True,
-        preexec_fn=heed_interrupts,  # noqa: PLW1509 (this process has no threads of its own)
-    )  # fmt: skip
+    process = Command(*given)
     while process.poll() is None and len([p for p in place.rglob("*") if p.is_file()]) == len(before):
         time.sleep(0.001)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    if process.returncode == 0 or stderr.startswith("wrote "):
+    ended = process.wait()
+    if ended.returncode == 0 or ended.stderr.startswith("wrote "):
         assert scformat.validate(store, level=4).ok
         return
-    assert process.returncode == 130, stderr
-    assert stderr.strip().splitlines()[-1].startswith("interrupted")
-    assert "Traceback" not in stderr
+    assert ended.returncode == 130, ended.stderr
+    assert ended.stderr.strip().splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in ended.stderr
     if name == "convert":
         assert files_of(store) == files_of(whole)
-        ended = command(*given, "--resume")
-        assert ended.returncode == 0, ended.stderr
+        resumed = run(*given, "--resume")
+        assert resumed.returncode == 0, resumed.stderr
         assert sorted(p.name for p in place.iterdir()) == ["a.cells", "b.cells"]
     elif files_of(place) != before:  # it came after the last step, or before what was begun could be noted
         if name not in ("export", "report"):
