@@ -6,9 +6,11 @@ training code reads.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
+import stat
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""A pipe is opened without waiting for its other end, and refused then."""
 SYNCS_AT_ONCE = 16
 """Files that are made durable side by side: the disk takes many in one go, and one by one is ten times slower."""
 
@@ -146,7 +150,7 @@ def open_blobs(url: str | os.PathLike[str]) -> Blobs:
 
 
 class Directory:
-    """A directory of files."""
+    """A directory of files. Links are followed within it only, and nothing but files is read."""
 
     read_through = 4 << 10
     ahead = 0
@@ -155,21 +159,22 @@ class Directory:
         self.url = path
         self._root = Path(path)
         self._unsynced: set[Path] = set()
+        self._inside: set[Path] = set()
 
     def check_process(self) -> None:
         """Do nothing: files are opened anew for every read."""
 
     def read(self, key: str) -> bytes | None:
         """Return a file's bytes."""
-        with system_errors(self._root / key):
-            try:
-                return (self._root / key).read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
+        with system_errors(self._root / key), self._opened(self._root / key) as handle:
+            if handle is None:
                 return None
+            with open(handle, "rb", buffering=0, closefd=False) as file:
+                return file.readall()
 
     def begin_tail(self, key: str, size: int) -> Pending[bytes | None]:
         """Read a file's last bytes."""
-        with system_errors(self._root / key), _opened(self._root / key) as handle:
+        with system_errors(self._root / key), self._opened(self._root / key) as handle:
             if handle is None:
                 return _Done(None)
             length = os.fstat(handle).st_size
@@ -186,7 +191,7 @@ class Directory:
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
     ) -> None:
         """Read ranges of a file."""
-        with system_errors(self._root / key), _opened(self._root / key) as handle:
+        with system_errors(self._root / key), self._opened(self._root / key) as handle:
             if handle is None:
                 raise StorageError("not-found", "there is nothing", where=self._root / key)
             place, had = read_ranges(handle, starts, stops, out)
@@ -197,13 +202,14 @@ class Directory:
         """Write a file; :meth:`sync` makes it durable."""
         path = self._root / key
         with system_errors(path):
+            self._check_place(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with path.open("xb", buffering=0) as file:
                     write_all(file, data)
             except FileExistsError:
                 # A root may name it, and whoever reads it must never find half of it.
-                if path.read_bytes() != data:
+                if self.read(key) != data:
                     replace_file(path, data)
         self._unsynced.add(path)
         return _Done(None)
@@ -212,6 +218,7 @@ class Directory:
         """Make the directory of a file."""
         path = self._root / key
         with system_errors(path):
+            self._check_place(path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
@@ -259,6 +266,48 @@ class Directory:
         """Every file, relative to the directory."""
         with system_errors(self._root):
             return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[int | None]:
+        """Open a file to read; None where there is none."""
+        self._check_place(path.parent)
+        try:
+            handle = os.open(path, _READING)
+        except (FileNotFoundError, NotADirectoryError):
+            yield None
+            return
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            target = _real(path)
+            self._check_place(target)
+            handle = os.open(target, _READING)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise StorageError("not-a-file", "no regular file", where=path)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _check_place(self, path: Path) -> None:
+        """Refuse what lies outside by way of a link; the directory itself may be reached by one."""
+        if path in self._inside:
+            return
+        place = _real(path)
+        if not place.is_relative_to(_real(self._root)):
+            raise StorageError(
+                "outside-store",
+                "a link that leads out of the store",
+                where=path,
+                found=place,
+                hint="copy what it points to into the store, if you trust it",
+            )
+        self._inside.add(path)
+
+
+def _real(path: Path) -> Path:
+    """Follow all links; unlike :meth:`pathlib.Path.resolve` without an error where they go round in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def write_all(file: FileIO, data: bytes) -> None:
@@ -328,19 +377,6 @@ def sync_path(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int | None]:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        yield None
-        return
-    try:
-        yield handle
     finally:
         os.close(handle)
 

@@ -30,6 +30,8 @@ MOST_PACKED = 256
 """Bytes that one byte of a packed chunk can stand for, rounded up: a chunk that claims more of them lies."""
 MOST_INDEX = 1 << 24
 """Bytes of the largest index that is read: a million chunks in one file."""
+MOST_CHUNK = 1 << 28
+"""Bytes of the largest chunk that is read. Those of this package have at most 2^23: the neighbours of 1,024 cells."""
 
 
 class DamagedError(Exception):

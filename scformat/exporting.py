@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from scformat.store import Store
 
 
+COUNT_TYPES = frozenset(np.dtype(code).name for code in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?")
+
+
 def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> anndata.AnnData:
     """Return the cells of one source in its own order, with its own genes, names, types and categories.
 
@@ -47,6 +50,10 @@ def source_anndata(store: Store, name: str, rows: ArrayLike | None = None) -> an
     record = store.sources_view.records[number]
     chosen = _rows_of_source(store, number, rows)
     genes = store.sources_view.genes(number)
+    if record.n_vars != len(genes.names) or record.dtype not in COUNT_TYPES:
+        raise InvalidDataError(
+            "bad-source-record", "not the columns of the source, or no type of counts", where=f"{store.path}: {name}"
+        )
     column_of_gene = np.full(store.n_genes, -1, np.int64)
     taken = np.flatnonzero(genes.gene >= 0)[::-1]
     column_of_gene[genes.gene[taken]] = taken

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from scformat.columns import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,9 +31,20 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 as 64 lower-case hexadecimal digits."""
 
 DataType = Literal["uint8", "uint16", "int8", "int16", "int32", "int64", "uint32", "uint64", "float32", "float64"]
-Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-Seed = Annotated[int, Field(ge=0, le=2**53 - 1)]
+_LARGEST = 2**53 - 1
 """Safe in every JSON reader, those with binary64 numbers among them."""
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_FLOATS = frozenset({"float16", "float32", "float64"})
+DTYPES_OF_KIND: dict[Kind, frozenset[str]] = {
+    "integer": _INTEGERS,
+    "float": _FLOATS,
+    "boolean": frozenset({"bool"}),
+    "string": frozenset({"string"}),
+    "categorical": _INTEGERS | _FLOATS | {"bool", "string"},
+}
+"""Types that the values of a column can have had, by numpy's names; of a categorical its categories."""
+Seed = Annotated[int, Field(ge=0, le=_LARGEST)]
 
 
 class Model(BaseModel):
@@ -55,6 +68,8 @@ class Array(Model):
     def _grid_fits(self) -> Array:
         if not len(self.shape) == len(self.chunk) == len(self.shard):
             raise ValueError(f"{self.path}: shape, chunk and shard differ in length")
+        if max(*self.chunk, *self.shard) > _LARGEST:
+            raise ValueError(f"{self.path}: an extent beyond 2^53 - 1")
         if any(s % c for s, c in zip(self.shard, self.chunk, strict=True)):
             raise ValueError(f"{self.path}: a shard is not whole chunks")
         return self
@@ -140,7 +155,7 @@ class ObsColumn(Model):
     """A column of obs over all parts: the type that holds every source's values."""
 
     name: str
-    kind: Literal["integer", "float", "boolean", "string", "categorical"]
+    kind: Kind
     dtype: str
     categories: StringArray | None = None
     label: str | None = None
@@ -240,6 +255,11 @@ class Table(Model):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     name: str
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """All members, those that are not known here too."""
+        return {"name": self.name, **(self.model_extra or {})}
+
 
 class NeighboursEntry(Model):
     """A neighbour table: for each cell the rows of its nearest ones, nearest first."""
@@ -288,11 +308,17 @@ class SourceColumn(Model):
     """An obs column as one source had it; what an export needs to restore it."""
 
     name: str
-    kind: Literal["integer", "float", "boolean", "string", "categorical"]
+    kind: Kind
     dtype: str
     nullable: bool = False
     ordered: bool = False
     categories: list[str] | None = None
+
+    @model_validator(mode="after")
+    def _type_fits(self) -> SourceColumn:
+        if self.dtype not in DTYPES_OF_KIND[self.kind]:
+            raise ValueError(f"{self.name!r}: no type of a column of kind {self.kind}")
+        return self
 
 
 class SourceRecord(Model):

@@ -22,6 +22,7 @@ from scformat.layout import group_metadata
 from scformat.manifest import OPTIONAL_FEATURES
 from scformat.root import decode_root, encode_root
 from scformat.storage import MANIFEST_KEY, Storage
+from scformat.store.opening import open_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,15 +168,12 @@ def _root_of(storage: Storage) -> tuple[bytes, Manifest]:
     data = storage.read(MANIFEST_KEY)
     if data is None:
         raise StorageError("no-store", "the store is gone", where=storage.url)
-    return data, decode_root(data, where=storage.url)
+    return data, open_root(data, where=storage.url)
 
 
 def read_root(directory: Path) -> Manifest:
-    """Read the manifest that is there now."""
-    path = directory / MANIFEST_KEY
-    with system_errors(path):
-        data = path.read_bytes()
-    return decode_root(data, where=str(directory))
+    """Read the manifest that is there now; what opening a store refuses is refused."""
+    return _root_of(Storage(directory))[1]
 
 
 def root_groups(directory: Path) -> frozenset[str]:

@@ -36,7 +36,7 @@ def encode_root(manifest: Manifest) -> bytes:
 def root_digest(data: bytes, manifest: Mapping[str, Any]) -> str:
     """Digest that the root's bytes should have."""
     stated = str(manifest.get("sha256", ""))
-    head, _, tail = data.rpartition(f'"{stated}"'.encode())
+    head, _, tail = data.rpartition(f'"{stated}"'.encode(errors="replace"))  # half a surrogate pair is in no file
     return hashlib.sha256(head + f'"{NO_DIGEST}"'.encode() + tail).hexdigest()
 
 
@@ -114,7 +114,8 @@ def _check_version(found: Mapping[str, Any], where: str) -> None:
             hint="install a newer scformat",
         )
     required = found.get("required_features")
-    unknown = [f for f in required if f not in KNOWN_FEATURES] if isinstance(required, list) else []
+    names = required if isinstance(required, list) else []
+    unknown = [name for name in names if isinstance(name, str) and name not in KNOWN_FEATURES]
     if unknown:
         raise UnsupportedError(
             "unknown-feature",

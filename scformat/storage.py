@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import threading
 from collections import OrderedDict, deque
@@ -17,7 +18,16 @@ import numpy as np
 from scformat import layout
 from scformat.blobs import Blobs, Pending, Ranges, Written, open_blobs
 from scformat.caching import Cache, Cached
-from scformat.codec import ABSENT, MOST_INDEX, DamagedError, decode_index, encode_json, encode_shard, index_size
+from scformat.codec import (
+    ABSENT,
+    MOST_CHUNK,
+    MOST_INDEX,
+    DamagedError,
+    decode_index,
+    encode_json,
+    encode_shard,
+    index_size,
+)
 from scformat.errors import DamagedDataError, InvalidDataError, damaged_data
 from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
@@ -36,6 +46,8 @@ WRITES_AT_ONCE = 8
 """Files of an array that may be on their way to the disk while the next one is encoded."""
 INDEX_BYTES = 64 << 20
 """Shard indexes that are kept: 16 bytes a chunk."""
+UNPROVEN = 64 << 20
+"""Bytes that are made because indexes say so; for more, each file has to show that it reaches as far as they say."""
 CHUNKS_AT_ONCE = 256
 """Chunks that are decoded together where one after another is wanted."""
 CHUNKS_AHEAD = 16_384
@@ -210,8 +222,11 @@ class Storage:
         self._require(array_spec(array), tuple((0, n) for n in array.shape))
 
     def _require(self, spec: ArraySpec, region: Region) -> None:
+        made = math.prod(stop - start for start, stop in region) * np.dtype(spec.dtype).itemsize
         for shard in files_of(region, spec.shard):
             index = self._index(spec, shard)
+            if made > UNPROVEN:
+                self._check_end(spec, shard, index, made=made)
             some = tuple(
                 slice(first - i * s // c, last - i * s // c)
                 for (first, last), i, s, c in zip(
@@ -243,8 +258,10 @@ class Storage:
             ``lost-chunk``, ``damaged-chunk``: the file and the chunk are named.
         """
         spec, last = array_spec(array), array.shard[-1] // array.chunk[-1]
-        for _ in self._indexes_of(spec, [_along(spec, shard) for shard in np.unique(numbers // last).tolist()]):
-            pass  # chunks are of a size that the files can hold
+        shards, made = [_along(spec, shard) for shard in np.unique(numbers // last).tolist()], len(numbers)
+        for shard, index in zip(shards, self._indexes_of(spec, shards), strict=True):
+            if made * spec.chunk_bytes > UNPROVEN:
+                self._check_end(spec, shard, index, made=made * spec.chunk_bytes)
         out = np.empty((len(numbers), *array.chunk), array.dtype)
         low = 0
         for fetched in self.fetch_chunks(array, numbers):
@@ -381,7 +398,7 @@ class Storage:
             lengths=lengths,
             requests=len(low),
         )
-        with _naming_chunks(fetched):
+        with _naming_chunks(fetched.array, fetched.numbers.tolist()):
             return _Begun(fetched, self._ranges.begin_ranges(key, low, high, data))
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
@@ -396,8 +413,8 @@ class Storage:
         for shard in shards:
             for later in itertools.islice(following, at_once - len(asked)):
                 known = self._indexes.get(spec.key(later))
-                if known is None and size > MOST_INDEX:
-                    found = f"an index of {size} bytes, more than any file needs"
+                if known is None and (size > MOST_INDEX or spec.chunk_bytes > MOST_CHUNK):
+                    found = f"an index of {size} bytes and chunks of {spec.chunk_bytes}, more than any file needs"
                     raise _damaged(self.at(spec.key(later)), found, spec.path, _chunks_of(spec, later))
                 asked.append(self._ranges.begin_tail(spec.key(later), size) if known is None else known)
             first = asked.popleft()
@@ -412,6 +429,7 @@ class Storage:
         except DamagedError as error:
             self._forget(key)
             raise _damaged(self.at(key), f"the index: {error}", spec.path, _chunks_of(spec, shard)) from None
+        self._check_end(spec, shard, index)
         self._indexes.put(key, index)
         return index
 
@@ -419,6 +437,20 @@ class Storage:
         """Let the next read of a damaged file go to where it lies: it may be whole there, or become so."""
         if self._cached is not None:
             self._cached.forget(key)
+
+    def _check_end(self, spec: ArraySpec, shard: tuple[int, ...], index: NDArray[np.uint64], *, made: int = 0) -> None:
+        """Read the last byte that an index promises, where much is to be made of it.
+
+        Parameters
+        ----------
+        made
+            Bytes that follow from this index and others; they count where a read takes no time.
+        """
+        held = index[index[..., 0] != ABSENT].astype(np.int64)
+        if max(len(held) * spec.chunk_bytes, 0 if self._blobs.ahead else made) > UNPROVEN and len(held):
+            end = held.sum(axis=1).max(keepdims=True)
+            with _naming_chunks(spec.path, _chunks_of(spec, shard)):
+                self._ranges.begin_ranges(spec.key(shard), end - 1, end, np.empty(1, np.uint8)).result()
 
     def refuse_fill(self, array: Array, values: NDArray[Any]) -> None:
         """Raise where values of an array are its fill value, which no valid element is."""
@@ -453,25 +485,19 @@ class _Begun:
         self._fetched, self._pending = fetched, pending
 
     def result(self) -> Fetched:
-        with _naming_chunks(self._fetched):
+        with _naming_chunks(self._fetched.array, self._fetched.numbers.tolist()):
             self._pending.result()
         return self._fetched
 
 
 @contextmanager
-def _naming_chunks(fetched: Fetched) -> Iterator[None]:
+def _naming_chunks(array: str, chunks: Iterable[int]) -> Iterator[None]:
     """Let the error of a file that is shorter than its index says name the chunks that were to be read."""
     try:
         yield
     except InvalidDataError as error:
         raise damaged_data(
-            error.code,
-            error.what,
-            where=error.where,
-            found=error.found,
-            hint=error.hint,
-            array=fetched.array,
-            chunks=fetched.numbers.tolist(),
+            error.code, error.what, where=error.where, found=error.found, hint=error.hint, array=array, chunks=chunks
         ) from None
 
 

@@ -184,6 +184,9 @@ def left_behind(destination: Path) -> Iterator[Path | None]:
     None where there is no such place, where another process holds it, or where its conversion is not finished.
     """
     home = destination.parent / f".{destination.name}.partial"
+    if home.is_symlink():  # of no conversion, and what it points to is somebody else's
+        yield None
+        return
     try:
         lock = os.open(home / "lock", os.O_RDWR)
     except FileNotFoundError:  # nothing, or killed before anything was in it

@@ -35,8 +35,8 @@ def select_rows(
     of_organism = _cells_of(store, organism)
     if split is None and where is None and of_organism is None:
         return None
-    chosen = np.ones(store.n_cells, np.bool_) if of_organism is None else of_organism
-    every = np.arange(store.n_cells, dtype=np.int64)
+    every = store.check_rows(None)
+    chosen = np.ones(len(every), np.bool_) if of_organism is None else of_organism
     if split is not None:
         splits = store.manifest.splits
         if splits is None:
@@ -66,7 +66,7 @@ def _cells_of(store: Store, organism: str | None) -> NDArray[np.bool_] | None:
     of_it = np.array([taxon in record.organisms for record in store.sources_view.records], np.bool_)
     if of_it.all():
         return None
-    found: NDArray[np.bool_] = of_it[store.field("source", np.arange(store.n_cells, dtype=np.int64))]
+    found: NDArray[np.bool_] = of_it[store.field("source", store.check_rows(None))]
     return found
 
 
@@ -108,7 +108,7 @@ def choose_table(
     if table is None:
         if not store.n_cells:
             raise UsageError("no-cells", "there are no cells to draw", where=store.path)
-        uniform = Table.uniform(np.arange(store.n_cells, dtype=np.int64) if rows is None else rows)
+        uniform = Table.uniform(store.check_rows(None) if rows is None else rows)
         return Table(uniform.masses, uniform.counts, uniform.strata, cells_digest=digest)
     found = _checked(store, table, digest) if isinstance(table, Table) else store.tables.find(table).table
     if rows is None:

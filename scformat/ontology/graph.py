@@ -64,6 +64,22 @@ class TermGraph:
         return found
 
 
+def why_no_graph(graph: TermGraph) -> str | None:
+    """Say why arrays are no graph whose nodes have all their ancestors; None where nothing speaks against it."""
+    n, offsets, ancestors, edges = len(graph), graph.ancestor_offsets, graph.ancestors, graph.edges
+    if int(offsets[0]) != 0 or int(offsets[-1]) != len(ancestors) or bool((np.diff(offsets) < 1).any()):
+        return "offsets do not fit the ancestors"
+    for nodes in (ancestors, edges):
+        if nodes.size and not (int(nodes.min()) >= 0 and int(nodes.max()) < n):
+            return "a term that is not there"
+    # Whatever lies above a node has fewer nodes above it: so there is no way round in a circle.
+    above = np.diff(offsets)
+    of = np.repeat(np.arange(n), above)
+    if (above[ancestors] >= above[of])[ancestors != of].any() or (above[edges[:, 1]] >= above[edges[:, 0]]).any():
+        return "a term above itself"
+    return None
+
+
 def build_graph(
     vocabularies: Iterable[Vocabulary], present_term_ids: Iterable[str], *, slim: Collection[str] | None = None
 ) -> TermGraph:

@@ -275,7 +275,8 @@ def categorical(codes: NDArray[Any], categories: NDArray[Any], *, ordered: bool,
 
 def category_texts(categories: NDArray[Any], *, where: str) -> list[str]:
     """Categories as text, each different from the others."""
-    if categories.ndim != 1 or not (is_text(categories.dtype) or categories.dtype.kind in _KINDS):
+    numbers = categories.dtype.kind in _KINDS and categories.dtype.itemsize <= 8
+    if categories.ndim != 1 or not (is_text(categories.dtype) or numbers):
         raise UnsupportedColumnError(f"categories of type {categories.dtype}")
     if is_text(categories.dtype):
         texts = list(to_strings(categories, where=where))

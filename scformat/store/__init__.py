@@ -16,12 +16,12 @@ from scformat.errors import RowIndexError, StorageError, UsageError, unknown_nam
 from scformat.expression import parse
 from scformat.layout import RECOMPUTE
 from scformat.manifest import every_array
-from scformat.root import decode_root
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
 from scformat.store.labels import Label, Labels
 from scformat.store.neighbours import NeighbourTables
-from scformat.store.obs import absent_column, agreed, read_strings_at, to_pandas
+from scformat.store.obs import absent_column, agreed, read_categories, read_strings_at, to_pandas
+from scformat.store.opening import open_root, proven_genes
 from scformat.store.segments import Segment
 from scformat.store.sources import Sources
 from scformat.strings import Strings
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from scformat.tables import Tables
 
 FIGURES = ("total_counts", "n_genes")
+_ANY_CELLS = 1 << 22
+"""So many cells are believed; of more the records have to be there before all rows are numbered."""
 FIELDS = ("source", "source_row", *FIGURES, "split")
 
 
@@ -62,7 +64,7 @@ def open_store(
         found = "a file; a store is a directory" if is_file else None
         hint = "make one with: scformat convert SRC... DST"
         raise StorageError("no-store", "there is no store", where=text, found=found, hint=hint)
-    manifest = decode_root(data, where=text)
+    manifest = open_root(data, where=text)
     if not isinstance(cache, Cache):
         cache = choose_cache(cache, cache_size, url=storage.url, environment=os.environ)
     if cache is not None:
@@ -102,7 +104,7 @@ class Store:
         return self
 
     def __repr__(self) -> str:
-        return f"<scformat store {self.path}: {self.n_cells:,} cells x {self.n_genes:,} genes>"
+        return f"<scformat store {self.path}: {self.n_cells:,} cells x {self.manifest.genes.n:,} genes>"
 
     def __len__(self) -> int:
         return self.n_cells
@@ -126,10 +128,10 @@ class Store:
         """Number of cells."""
         return self.manifest.n_cells
 
-    @property
+    @cached_property
     def n_genes(self) -> int:
         """Number of genes of the unified index."""
-        return self.manifest.genes.n
+        return proven_genes(self._storage, self.manifest.genes)
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -303,7 +305,7 @@ class Store:
     def check_rows(self, rows: ArrayLike | None) -> NDArray[np.int64]:
         """Return rows as int64, all of the store's where None; refuse what is no row of it."""
         if rows is None:
-            return np.arange(self.n_cells, dtype=np.int64)
+            return self._all_rows
         wanted = np.asarray(rows)
         if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and wanted.size):
             raise UsageError(
@@ -318,6 +320,13 @@ class Store:
                 "row-out-of-range", "no such row", where=self.path, expected=f"0 to {self.n_cells - 1}", found=bad
             )
         return wanted.astype(np.int64)
+
+    @property
+    def _all_rows(self) -> NDArray[np.int64]:
+        if self.n_cells > _ANY_CELLS:
+            for segment in self.segments:
+                segment.storage.require(segment.part.index)
+        return np.arange(self.n_cells, dtype=np.int64)
 
     def by_segment(self, rows: NDArray[np.int64]) -> list[tuple[Segment, NDArray[np.int64]]]:
         """Which of some rows lie in each segment."""
@@ -381,7 +390,7 @@ class Store:
             return absent_column(described, 0)
         column = pieces[0][1] if len(pieces) == 1 else _stacked(pieces, len(rows))
         if described.categories is not None:
-            texts = tuple(self._storage.read_strings(described.categories))
+            texts = read_categories(self._storage, described.categories)
             return Column(kind="categorical", dtype="string", values=column.codes, categories=texts)
         return column
 
@@ -414,7 +423,7 @@ class _Lookup:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._all = np.arange(store.n_cells, dtype=np.int64)
+        self._all = store.check_rows(None)
 
     def column(self, name: str) -> Column:
         known_elsewhere = name in self._store.labels or name in FIGURES

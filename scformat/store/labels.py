@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.errors import unknown_name
+from scformat.errors import InvalidDataError, unknown_name
 from scformat.ontology.find import node_of
-from scformat.ontology.graph import TermGraph, descendant_counts
+from scformat.ontology.graph import TermGraph, descendant_counts, why_no_graph
+from scformat.store.codes import check_codes
+from scformat.store.obs import read_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,15 +55,8 @@ class Ontology:
         read, m = storage, manifest
         return cls(
             m.releases,
-            graph=lambda: TermGraph(
-                ids=tuple(read.read_strings(m.id)),
-                names=tuple(read.read_strings(m.name)),
-                releases=dict(m.releases),
-                edges=np.ascontiguousarray(read.read_array(m.edges).T),
-                ancestor_offsets=read.read_array(m.closure_offsets),
-                ancestors=read.read_array(m.closure),
-            ),
-            category_terms=lambda: read.read_array(m.category_terms),
+            graph=lambda: _read_graph(read, m),
+            category_terms=lambda: _read_terms(read, m),
             counts=lambda: read.read_array(m.counts),
         )
 
@@ -123,6 +118,28 @@ class Ontology:
         return np.flatnonzero(np.isin(self.category_terms, below))
 
 
+def _read_graph(storage: Storage, manifest: OntologyManifest) -> TermGraph:
+    graph = TermGraph(
+        ids=tuple(storage.read_strings(manifest.id)),
+        names=tuple(storage.read_strings(manifest.name)),
+        releases=dict(manifest.releases),
+        edges=np.ascontiguousarray(storage.read_array(manifest.edges).T),
+        ancestor_offsets=storage.read_array(manifest.closure_offsets),
+        ancestors=storage.read_array(manifest.closure),
+    )
+    fault = why_no_graph(graph)
+    if fault is not None:
+        where = storage.at(manifest.closure.path)
+        raise InvalidDataError("bad-ontology", fault, where=where, hint="run scformat validate")
+    return graph
+
+
+def _read_terms(storage: Storage, manifest: OntologyManifest) -> NDArray[np.int32]:
+    terms: NDArray[np.int32] = storage.read_array(manifest.category_terms)
+    check_codes(terms, range(-1, manifest.n_terms), where=storage.at(manifest.category_terms.path))
+    return terms
+
+
 class Label:
     """One label: its categories, how many cells each has, and the code of any cell."""
 
@@ -149,7 +166,7 @@ class Label:
         terms = manifest.ontology
         return cls(
             manifest.name,
-            categories=lambda: tuple(storage.read_strings(manifest.categories)),
+            categories=lambda: read_categories(storage, manifest.categories),
             counts=lambda: storage.read_array(manifest.counts),
             ontology=lambda: None if terms is None else Ontology.stored(storage, terms),
             codes=codes,

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from scformat.storage import Storage
 
 
+_ANY_BYTES = 1 << 20
+"""So many bytes of strings are believed; of more the files have to hold all before places are listed."""
+
+
 def read_column(
     storage: Storage,
     described: ObsColumn,
@@ -61,7 +65,7 @@ def read_column(
         check_codes(codes, range(-1, n), where=storage.at(values.codes.path))
         return Column(kind="categorical", dtype=described.dtype, values=codes, categories=())
     if values.values is None:
-        raise TypeError(described.name)
+        raise TypeError(described.name)  # the structure says so
     return Column(
         kind=described.kind,
         dtype=described.dtype,
@@ -79,6 +83,15 @@ def absent_column(described: ObsColumn, n: int) -> Column:
         empty = Strings(data=np.empty(0, np.uint8), offsets=np.zeros(n + 1, np.int64))
         return Column(kind="string", dtype="string", values=empty, mask=mask)
     return Column(kind=described.kind, dtype=described.dtype, values=np.zeros(n, described.dtype), mask=mask)
+
+
+def read_categories(storage: Storage, strings: StringArray) -> tuple[str, ...]:
+    """Read categories, no two alike."""
+    found = tuple(storage.read_strings(strings))
+    if len(set(found)) < len(found):
+        where = storage.at(strings.bytes.path)
+        raise InvalidDataError("bad-categories", "a category twice", where=where, hint="run scformat validate")
+    return found
 
 
 def read_strings_at(
@@ -107,6 +120,8 @@ def read_strings_at(
         where = storage.at(strings.offsets.path)
         raise InvalidDataError("bad-offsets", "string offsets do not fit their bytes", where=where)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(stops - starts)])
+    if offsets[-1] > _ANY_BYTES:
+        storage.require(strings.bytes)
     places = np.repeat(starts - offsets[:-1], stops - starts) + np.arange(offsets[-1])
     each = np.repeat(cells, stops - starts)
     data = read_at(storage, strings.bytes, places, cells=each) if len(places) else np.empty(0, np.uint8)
@@ -117,7 +132,22 @@ def to_pandas(column: Column, restore: SourceColumn | None = None) -> pd.Series[
     """Return a column as pandas has it: nullable types where values are missing, categoricals as categoricals.
 
     `restore` gives it the type, the categories and their order that a source had.
+
+    Raises
+    ------
+    InvalidDataError
+        ``bad-source-record``: the source cannot have had the type or the categories that its record says.
     """
+    try:
+        return _to_pandas(column, restore)
+    except (ValueError, TypeError, OverflowError) as error:
+        if restore is None:
+            raise
+        what = "values that the source cannot have had"
+        raise InvalidDataError("bad-source-record", what, where=f"column {restore.name!r}", found=error) from None
+
+
+def _to_pandas(column: Column, restore: SourceColumn | None) -> pd.Series[Any]:
     if column.categories is not None:
         return _from_categorical(column, restore)
     if isinstance(column.values, Strings):

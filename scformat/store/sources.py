@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from scformat.errors import InvalidDataError, unknown_name
 from scformat.manifest import SourceRecord
-from scformat.store.codes import check_codes
+from scformat.store.codes import check_codes, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,10 @@ class Sources:
                         f"{'/'.join(map(str, first['loc']))}: {first['msg']}",
                         where=segment.storage.at(described.bytes.path),
                     ) from None
+        twice = [name for name, n in Counter(record.name for record in records).items() if n > 1]
+        if twice:
+            what = "two sources have one name"
+            raise InvalidDataError("bad-source-record", what, where=self._where, found=repr(twice[0]))
         return tuple(records)
 
     @cached_property
@@ -119,11 +124,14 @@ class Sources:
         segment, local = self._place_of(number)
         read, described = segment.storage, segment.part.sources
         offsets = read.read_array(described.var_offsets)
+        if not fit(offsets, described.var_names.n):
+            where = read.at(described.var_offsets.path)
+            raise InvalidDataError("bad-offsets", "offsets do not fit the columns of the sources", where=where)
         some = slice(int(offsets[local]), int(offsets[local + 1]))
         names = read.read_strings(described.var_names).take(np.arange(some.start, some.stop))
         gene = read.read_array(described.var_gene, np.s_[some])
+        check_codes(gene, range(-1, segment.n_genes), where=read.at(described.var_gene.path))
         if segment.genes is not None:
-            check_codes(gene, range(-1, segment.n_genes), where=read.at(described.var_gene.path))
             gene = np.append(segment.genes, np.int32(-1))[gene]
         return SourceGenes(names=names, gene=gene)
 

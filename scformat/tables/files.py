@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from scformat.manifest import Array, as_json
 from scformat.sampling import AliasTable, ResidentRows, RowList, Strata, Table
 from scformat.sampling.alias import CAPACITY
 from scformat.storage import write_array, write_table
+from scformat.store.codes import check_codes
 from scformat.store.fetch import read_at
 from scformat.tables.build import cells_digest
 from scformat.tables.model import TableEntry
@@ -120,8 +121,17 @@ def open_entry(
         )
 
     return SamplingTable(
-        entry.name, info, codes=lambda: storage.read_array(entry.codes), table=table, categories=categories
+        entry.name, info, codes=lambda: _read_codes(storage, entry, categories), table=table, categories=categories
     )
+
+
+def _read_codes(storage: Storage, entry: TableEntry, categories: Callable[[str], Sequence[str]]) -> NDArray[np.int32]:
+    codes: NDArray[np.int32] = storage.read_array(entry.codes)
+    for key, some in zip(entry.keys, codes, strict=True):
+        n = len(categories(key.name)) if key.levels is None else len(key.levels) - 1
+        first = 0 if key.missing is None else -1
+        check_codes(some, range(first, n), where=storage.at(entry.codes.path))
+    return codes
 
 
 def _read_alias(storage: Storage, entry: TableEntry) -> AliasTable:
@@ -138,13 +148,13 @@ def _read_alias(storage: Storage, entry: TableEntry) -> AliasTable:
 def _read_strata(storage: Storage, entry: TableEntry) -> Strata:
     offsets = storage.read_array(entry.offsets)
     if entry.rows is not None:
-        rows: RowList = StoredRows(storage, entry.rows)
+        rows: RowList = StoredRows(storage, entry)
         if len(rows) <= RESIDENT_ROWS:
-            rows = ResidentRows(storage.read_array(entry.rows))
+            rows = ResidentRows(_rows(storage, entry, storage.read_array(entry.rows)))
         return Strata(offsets=offsets, rows=rows)
     assert entry.run_start is not None and entry.run_length is not None  # the model's own contract
     start, length = storage.read_array(entry.run_start), storage.read_array(entry.run_length)
-    if int(start.min()) < 0 or int(length.min()) < 1 or int((start + length).max()) > entry.n_rows:
+    if not _within(start, entry.n_rows) or (length < 1).any() or (length > entry.n_rows - start).any():
         raise _bad(storage, entry.run_start, "a run beyond the rows of the store")
     return Strata(offsets=offsets, run_start=start, run_length=length)
 
@@ -152,16 +162,27 @@ def _read_strata(storage: Storage, entry: TableEntry) -> Strata:
 class StoredRows:
     """A row list that stays where it is; places that lie together are one read."""
 
-    def __init__(self, storage: Storage, array: Array) -> None:
-        self._storage = storage
-        self._array = array
+    def __init__(self, storage: Storage, entry: TableEntry) -> None:
+        assert entry.rows is not None  # a table of runs has none
+        self._storage, self._entry, self._array = storage, entry, entry.rows
 
     def __len__(self) -> int:
         return self._array.shape[0]
 
     def take(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows at some places."""
-        return np.asarray(read_at(self._storage, self._array, places), np.int64)
+        return np.asarray(_rows(self._storage, self._entry, read_at(self._storage, self._array, places)), np.int64)
+
+
+def _rows(storage: Storage, entry: TableEntry, rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows of a table that are rows of the store."""
+    if not _within(rows, entry.n_rows):
+        raise _bad(storage, entry.offsets, "a row beyond those of the store")
+    return rows
+
+
+def _within(places: NDArray[Any], n: int) -> bool:
+    return not places.size or (int(places.min()) >= 0 and int(places.max()) < n)
 
 
 def _all_rows(rows: RowList) -> NDArray[np.integer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -29,6 +30,8 @@ class TableKey(Model):
     @model_validator(mode="after")
     def _kind_fits(self) -> TableKey:
         bounds = self.levels
+        if bounds is not None and any(a >= b for a, b in pairwise(bounds)):
+            raise ValueError(f"{self.name}: levels do not ascend")
         if (self.kind == "figure") != (bounds is not None) or (bounds is not None and not 2 <= len(bounds) <= 17):
             raise ValueError(f"{self.name}: a figure has 1 to 16 levels, a label none")
         return self

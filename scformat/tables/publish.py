@@ -164,7 +164,7 @@ def read_entry(table: ManifestTable, where: str) -> TableEntry:
         ``bad-table``.
     """
     try:
-        return TableEntry.model_validate(table.model_dump())
+        return TableEntry.model_validate(table.document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = "/".join(map(str, first["loc"]))

@@ -118,6 +118,8 @@ class SamplingTable:
         names = list(self._categories(key.name))
         if key.missing is None:
             return codes, names
+        if key.missing in names:
+            return np.where(codes < 0, np.int32(names.index(key.missing)), codes), names
         return np.where(codes < 0, np.int32(len(names)), codes), [*names, key.missing]
 
     @property

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from scformat.errors import UsageError
 from scformat.storage import Storage
+from scformat.structure import check_structure
 from scformat.validation.hierarchy import check_hierarchy
 from scformat.validation.metadata import check_root
+from scformat.validation.neighbours import check_cells
 from scformat.validation.report import Finding, Findings, Report
-from scformat.validation.structure import check_structure
 
 if TYPE_CHECKING:
     import os
@@ -60,6 +61,7 @@ def validate_store(
     manifest = check_root(storage, findings)
     if manifest is not None:
         check_structure(manifest, findings)
+        check_cells(manifest, findings)
         tell("checking metadata", 1, 1)
         if level >= HIERARCHY:
             hierarchy = check_hierarchy(storage, manifest, findings)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.layout import MISSING, RECOMPUTE
+from scformat.structure.sink import several
 from scformat.validation.counts import CountCheck, ShardRows
 from scformat.validation.kernels import mark_rows
 from scformat.validation.order import OrderCheck
-from scformat.validation.report import several
 from scformat.validation.splits import GroupColumn, SplitCheck, group_texts
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.layout import RECOMPUTE
+from scformat.structure.sink import several
 from scformat.validation.kernels import BAD_FORM, FAULTS, N_FIGURES, check_rows
-from scformat.validation.report import several
 from scformat.validation.sources import check_stats
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
 
-from scformat.validation.arrays import arrays_of, n_files
+from scformat.structure.arrays import arrays_of, n_files
+from scformat.structure.sink import ROOT
 from scformat.validation.cells import CellCheck, Tallies
 from scformat.validation.files import Files
 from scformat.validation.genes import check_genes
 from scformat.validation.labels import check_counts, check_label
-from scformat.validation.metadata import ROOT
 from scformat.validation.neighbours import check_lists
 from scformat.validation.obs import check_categories, check_values
 from scformat.validation.sources import check_names, check_sources

@@ -10,8 +10,8 @@ import numpy as np
 
 from scformat.errors import StorageError
 from scformat.storage import array_digest, array_spec
-from scformat.validation.arrays import arrays_of, fill_of, grid_places, n_files
-from scformat.validation.report import several
+from scformat.structure.arrays import arrays_of, fill_of, grid_places, n_files
+from scformat.structure.sink import several
 from scformat.validation.shard import ShardDecoder
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.validation.metadata import ROOT
-from scformat.validation.report import several
+from scformat.structure.sink import ROOT, several
 from scformat.validation.strings import read_strings, shown
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from scformat import layout
 from scformat.errors import StorageError
 from scformat.storage import array_spec
-from scformat.validation.arrays import arrays_of, grid_places, n_files
+from scformat.structure.arrays import arrays_of, grid_places, n_files
+from scformat.structure.sink import ROOT, several
 from scformat.validation.document import NotJsonError, parse, same, same_number
-from scformat.validation.metadata import ROOT
-from scformat.validation.report import several
 
 if TYPE_CHECKING:
     from scformat.manifest import Array, Manifest

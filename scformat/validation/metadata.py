@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scformat.errors import StorageError
 from scformat.manifest import KNOWN_FEATURES, VERSION, Manifest
 from scformat.root import root_digest
-from scformat.storage import MANIFEST_KEY
+from scformat.structure.sink import ROOT
 from scformat.validation.document import NotJsonError, parse
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scformat.storage import Storage
     from scformat.validation.report import Findings
 
-ROOT = MANIFEST_KEY
 _LISTED = 20
 _FEATURE = re.compile(r"[a-z0-9-]+")
 

@@ -1,79 +1,34 @@
-"""Neighbour tables: level 1, what the manifest says of them; level 3, every list."""
+"""Neighbour tables: level 1, whether they are of this store's cells; level 3, every list."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scformat.layout import CODE_FILL
+from scformat.structure.sink import ROOT, several
 from scformat.tables.build import cells_digest
-from scformat.validation.arrays import Expect
-from scformat.validation.metadata import ROOT
-from scformat.validation.report import several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scformat.manifest import Array, Manifest, NeighboursEntry
+    from scformat.manifest import Manifest, NeighboursEntry
     from scformat.validation.files import Files
     from scformat.validation.report import Findings
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-_MOST_LETTERS = 64
-_LOWEST = -(2**24 - 1) * 2**104
 _AT_ONCE = 1 << 16
 """Cells that are looked at together."""
 
 
-def check_entries(manifest: Manifest, findings: Findings) -> None:
-    """Check what the manifest says; ``neighbours/<i>`` is marked in ``findings.broken`` where an entry does not fit."""
-    entries = manifest.neighbours
-    if entries is None:
-        return
-    where = f"{ROOT}:scformat/neighbours"
-    if not entries or "neighbours" not in manifest.optional_features:
-        text = "an empty list" if not entries else "there are neighbours, but the feature is not named"
-        findings.add("NBR-9", where, text)
-    for name, n in Counter(entry.name for entry in entries).items():
-        if n > 1:
-            findings.add("NBR-1", where, "two neighbour tables have one name", found=repr(name))
-    for i, entry in enumerate(entries):
-        with findings.domain(f"neighbours/{i}"):
-            _check_entry(manifest, entry, f"{where}/{i}", findings)
-
-
-def _check_entry(manifest: Manifest, entry: NeighboursEntry, where: str, findings: Findings) -> None:
-    if _NAME.fullmatch(entry.name) is None or len(entry.name) > _MOST_LETTERS:
-        findings.add("NBR-1", f"{where}/name", "not the name of a neighbour table", found=repr(entry.name))
-    ends = [part.start + part.n_cells for part in manifest.parts]
-    if entry.n_rows not in ends:
-        findings.add("NBR-1", f"{where}/n_rows", "no part ends there", expected=ends, found=entry.n_rows)
-    cells = cells_digest(manifest, entry.n_rows)
-    if entry.cells != cells:
-        findings.add("NBR-6", f"{where}/cells", "not the cells of this store", expected=cells, found=entry.cells)
-    if (entry.weight is None) != (entry.weights is None):
-        text = "weights without a meaning" if entry.weight is None else "a meaning of weights, but no weights"
-        findings.add("NBR-2", where, text)
-    expect = Expect(findings, "NBR-2")
-    shape = [entry.k, entry.n_rows]
-    expect.array(entry.rows, "int32" if entry.n_rows < 1 << 31 else "int64", shape, fill=CODE_FILL)
-    _check_extents(entry, entry.rows, findings)
-    if entry.weights is not None:
-        expect.array(entry.weights, "float32", shape, fill=None)
-        _check_extents(entry, entry.weights, findings)
-        if entry.weights.fill != _LOWEST:
-            findings.add("NBR-3", entry.weights.path, "wrong fill value", expected=_LOWEST, found=entry.weights.fill)
-
-
-def _check_extents(entry: NeighboursEntry, array: Array, findings: Findings) -> None:
-    if array.chunk[0] != entry.k or array.shard[0] != entry.k:
-        text = "the neighbours of a cell do not lie in one chunk"
-        found = f"chunk {array.chunk}, shard {array.shard}"
-        findings.add("NBR-2", array.path, text, expected=f"extent {entry.k} along the first axis", found=found)
+def check_cells(manifest: Manifest, findings: Findings) -> None:
+    """Check that the tables are of the cells of the store."""
+    for i, entry in enumerate(manifest.neighbours or ()):
+        cells = cells_digest(manifest, entry.n_rows)
+        if entry.cells != cells:
+            where = f"{ROOT}:scformat/neighbours/{i}/cells"
+            with findings.domain(f"neighbours/{i}"):
+                findings.add("NBR-6", where, "not the cells of this store", expected=cells, found=entry.cells)
 
 
 def check_lists(files: Files, manifest: Manifest, findings: Findings) -> None:

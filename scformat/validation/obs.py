@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat.structure.sink import several
 from scformat.validation.labels import check_distinct
-from scformat.validation.report import several
 from scformat.validation.strings import read_strings, string_blocks
 
 if TYPE_CHECKING:

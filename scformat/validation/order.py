@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.random import DOMAIN_ORDER, words64
-from scformat.validation.report import several
+from scformat.structure.sink import several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -99,8 +99,3 @@ class Findings:
 
 def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"([0-9]+)", text)]
-
-
-def several(n: int) -> str:
-    """Say that a finding stands for `n` of its kind."""
-    return "" if n <= 1 else f" (and {n - 1:,} more)"

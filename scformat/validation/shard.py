@@ -11,14 +11,14 @@ import numpy as np
 from numcodecs import blosc
 
 from scformat.codec import ABSENT
-from scformat.validation.arrays import fill_of
-from scformat.validation.report import several
+from scformat.structure.arrays import fill_of
+from scformat.structure.sink import several
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scformat.layout import ArraySpec
-    from scformat.validation.arrays import fill_of
+    from scformat.structure.arrays import fill_of
 from scformat.validation.report import Findings
 
 _HEADER = struct.Struct("<BBBBIII")

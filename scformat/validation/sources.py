@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from scformat.layout import RECOMPUTE
 from scformat.manifest import SourceRecord
+from scformat.structure.sink import several
 from scformat.validation.document import NotJsonError, parse
 from scformat.validation.genes import check_flags
 from scformat.validation.kernels import AT_MOST, BELOW, CELLS, MEDIAN, N_FIGURES, SATURATED, SQUARES, SUM
-from scformat.validation.report import several
 from scformat.validation.strings import read_strings, string_blocks
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from scformat.random import DOMAIN_SPLIT, words64
 from scformat.splits import NO_SPLIT, group_key, number_groups
-from scformat.validation.report import several
+from scformat.structure.sink import several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scformat.validation.report import several
+from scformat.structure.sink import several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

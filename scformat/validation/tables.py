@@ -8,15 +8,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from scformat.errors import ScformatError
-from scformat.manifest import as_json
 from scformat.sampling import AliasTable, ResidentRows, Strata, Table
 from scformat.sampling.alias import build_alias
 from scformat.sampling.parsing import parse_schemes
 from scformat.store import open_store
+from scformat.structure.sink import ROOT, several
 from scformat.tables.build import cells_digest
 from scformat.tables.model import TableEntry
-from scformat.validation.metadata import ROOT
-from scformat.validation.report import several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +39,7 @@ def check_tables(
     for i, member in enumerate(manifest.tables):
         progress("checking tables", i, len(manifest.tables))
         try:
-            entry = TableEntry.model_validate(as_json(member))
+            entry = TableEntry.model_validate(member.document)
             _Check(storage, manifest, entry, findings, f"{ROOT}:scformat/tables/{i}").run(store)
         except (ScformatError, ValidationError):
             if sound:

@@ -11,7 +11,7 @@ import pytest
 import scformat
 from scformat.errors import ScformatError
 from scformat.manifest import Manifest
-from scformat.validation.arrays import arrays_of
+from scformat.structure.arrays import arrays_of
 
 from .damage import Damage
 

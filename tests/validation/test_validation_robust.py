@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import scformat
-from scformat.validation.arrays import arrays_of
+from scformat.structure.arrays import arrays_of
 
 if TYPE_CHECKING:
     from .damage import Damage

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FunctionType, ModuleType
 
-PACKAGE = Path(__file__).resolve().parents[2] / "scformat" / "validation"
+PACKAGE = Path(__file__).resolve().parents[2] / "scformat"
+CHECKING = ("structure", "validation")
+"""Packages that hold the checks of the validator."""
 _REPORTS = {"add", "_add", "_report"}
-_QUIET = {"document": {"append", "extend"}}
+_QUIET = {"validation.document": {"append", "extend"}}
 """Modules in which other calls say what is wrong."""
 _SETS = ("incomplete", "_seen", "hopeless", "seen", "used", "broken")
 """What ``add`` puts something into that is no finding."""
@@ -58,9 +60,15 @@ class Mutant:
         return f"{self.module}.{self.function}: {self.text}"
 
 
-def modules() -> list[str]:
-    """Names of the validator's modules."""
-    return sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")
+def modules() -> dict[str, Path]:
+    """Names and files of the modules that check."""
+    files = [file for package in CHECKING for file in sorted((PACKAGE / package).glob("*.py"))]
+    return {module_of(file): file for file in files if file != PACKAGE / "validation" / "__init__.py"}
+
+
+def module_of(file: Path) -> str:
+    """Name of a module within the package: ``validation.cells``."""
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
 def _name_of(call: ast.Call) -> str:
@@ -70,8 +78,8 @@ def _name_of(call: ast.Call) -> str:
 def reporting() -> set[str]:
     """Names of functions and methods that report, themselves or through others."""
     bodies: dict[str, set[str]] = {}
-    for module in modules():
-        for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text())):
+    for file in modules().values():
+        for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef):
                 called = {_name_of(n) for n in ast.walk(node) if isinstance(n, ast.Call)}
                 if any(isinstance(n, ast.Call) and _is_report(n) for n in ast.walk(node)):
@@ -115,7 +123,7 @@ class _Finder:
         for node in ast.walk(function):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and self._checks(node.value):
                 yield "finding", node, []
-            elif isinstance(node, ast.Raise) and self._module == "document":
+            elif isinstance(node, ast.Raise) and self._module == "validation.document":
                 yield "error", node, []
             elif reports:
                 yield from self._parts(node)
@@ -206,8 +214,7 @@ def _text(node: Any, part: list[int]) -> str:
 def mutants() -> Iterator[Mutant]:
     """Yield every mutant."""
     names = reporting()
-    for module in modules():
-        file = PACKAGE / f"{module}.py"
+    for module, file in modules().items():
         tree = ast.parse(file.read_text())
         paths = _paths(tree)
         finder = _Finder(module, names)
@@ -234,7 +241,7 @@ def fault_mutants() -> Iterator[Mutant]:
 
     for fault, (requirement, text) in FAULTS.items():
         yield Mutant(
-            module="counts",
+            module="validation.counts",
             function="CountCheck._report_faults",
             kind="fault",
             text=f"{requirement}, {text}",
@@ -269,7 +276,7 @@ def _code_of(code: CodeType, qualified: str) -> CodeType:
 
 def function_of(mutant: Mutant) -> FunctionType:
     """The function that a mutant takes the place of."""
-    found: ModuleType | Any = importlib.import_module(f"scformat.validation.{mutant.module}")
+    found: ModuleType | Any = importlib.import_module(f"scformat.{mutant.module}")
     for name in mutant.function.split("."):
         found = found.__dict__[name]
     return found  # type: ignore[return-value]

@@ -20,7 +20,7 @@ from scformat.errors import ScformatError
 from scformat.validation import validate_store
 from scformat.validation.report import Findings
 from tools.conformance.inprocess import KIT, runner
-from tools.conformance.mutants import PACKAGE, Mutant, fault_mutants, function_of, mutants
+from tools.conformance.mutants import CHECKING, PACKAGE, Mutant, fault_mutants, function_of, module_of, mutants
 from tools.conformance.unreachable import UNREACHABLE
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).with_name("results") / "mutations.json"
 _REQUIREMENT = re.compile(r"[A-Z]{3}-[0-9]+")
-_HERE = str(PACKAGE)
+_HERE = tuple(str(PACKAGE / name) for name in CHECKING)
 
 Line = tuple[str, int]
 
@@ -78,7 +78,7 @@ class Bench:
             while frame is not None:
                 file = frame.f_code.co_filename
                 if file.startswith(_HERE):
-                    lines.add((Path(file).stem, frame.f_lineno))
+                    lines.add((module_of(Path(file)), frame.f_lineno))
                 frame = frame.f_back
             plain(self, requirement, where, what, **more)
 
@@ -96,7 +96,7 @@ class Bench:
         span = {at for _, _, at in code.co_lines() if at is not None}
         near = [n for n, lines in self.through.items() if any(m == module and at in span for m, at in lines)]
         named = set(_REQUIREMENT.findall(mutant.text)) or set(_REQUIREMENT.findall(str(code.co_consts)))
-        if mutant.module == "document":
+        if mutant.module == "validation.document":
             named = {"CNV-1", "CNV-2", "SRC-1"}
         by_name = [n for n, case in self.cases.items() if named & set(case["requirements"]) and not case["valid"]]
         # Findings of other threads, and those that are only kept, cannot be traced: then every case is asked.
@@ -182,7 +182,7 @@ def main() -> int:
                 if options.verbose:
                     print(f"{time.monotonic() - began:6.1f} {mutant.name}: {by}", flush=True)
                 if by is None and mutant.name not in UNREACHABLE:
-                    place = f"scformat/validation/{mutant.module}.py:{mutant.line}"
+                    place = f"scformat.{mutant.module}:{mutant.line}"
                     print(f"survives: {place} {mutant.name}", flush=True)
     survivors = [m for m, by in results if by is None and m.name not in UNREACHABLE]
     stale = [] if options.only else sorted(UNREACHABLE.keys() - {m.name for m, by in results if by is None})

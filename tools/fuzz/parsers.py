@@ -17,10 +17,11 @@ from scformat.expression import parse
 from scformat.layout import ArraySpec, flat_bytes, per_cell
 from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows
 from scformat.manifest import Array, StringArray
-from scformat.root import NO_DIGEST, decode_root
+from scformat.root import NO_DIGEST
 from scformat.storage import Storage
 from scformat.store import Store
 from scformat.store.obs import read_strings_at
+from scformat.store.opening import open_root
 from scformat.strings import Strings
 from scformat.tables.weights_file import read_weights_file
 from tools.fuzz.base import small_store
@@ -61,7 +62,7 @@ def _manifest(work: Path) -> Prepared:
     storage = store._storage
 
     def read(data: bytes) -> None:
-        opened = Store(storage, decode_root(sealed(data), where="fuzzed"))
+        opened = Store(storage, open_root(sealed(data), where="fuzzed"))
         _ = repr(opened), opened.shape, list(opened.labels), list(opened.tables), list(opened.neighbours)
         _ = opened.column_names(), opened.manifest.label("cell_type")
 

@@ -16,9 +16,9 @@ from scformat.loading.neighbours import choose_neighbours, make_cells
 from scformat.loading.transforms import Log1p, NormalizeTotal, recipe
 from scformat.loading.window import read_window
 from scformat.manifest import Array, Manifest
-from scformat.root import decode_root
 from scformat.storage import array_spec
 from scformat.store import Store
+from scformat.store.opening import open_root
 from tools.fuzz.base import small_store
 from tools.fuzz.mutation import mutate_json, mutate_values
 from tools.fuzz.parsers import sealed, short_root
@@ -117,7 +117,7 @@ def _roots(work: Path) -> Prepared:
     root = short_root((work / "small.cells" / "zarr.json").read_bytes())
 
     def read(data: bytes) -> None:
-        manifest = decode_root(sealed(data), where="fuzzed")
+        manifest = open_root(sealed(data), where="fuzzed")
         read_all(Store(type(store._storage)(store.path), manifest))
 
     return [root], read

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from scformat.layout import BYTE_FILL, CODE_FILL, FLAG_FILL
-from scformat.manifest import Array, Table, as_json
+from scformat.manifest import Array, Table
 from scformat.storage import array_spec
-from scformat.tables.model import TableEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from scformat.layout import ArraySpec
     from scformat.manifest import StringArray
-    from scformat.validation.report import Findings
+    from scformat.structure.sink import Sink
+    from scformat.tables.model import TableEntry
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _FILL_STEP = 4096
 """Of the fill values of 64-bit obs values, so that they are exact as binary64."""
 
@@ -30,17 +30,31 @@ def arrays_of(value: object) -> Iterator[Array]:
     if isinstance(value, Array):
         yield value
     elif isinstance(value, Table):
-        with suppress(ValidationError):  # reported where the structure is checked
-            yield from arrays_of(TableEntry.model_validate(as_json(value)))
+        entry = table_entry(value)
+        if isinstance(entry, BaseModel):  # the others are reported where the structure is checked
+            yield from arrays_of(entry)
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from arrays_of(getattr(value, name))
+            member = getattr(value, name)
+            if type(member) not in _PLAIN:
+                yield from arrays_of(member)
     elif isinstance(value, dict):
         for member in value.values():
-            yield from arrays_of(member)
+            if type(member) not in _PLAIN:
+                yield from arrays_of(member)
     elif isinstance(value, (list, tuple)):
         for member in value:
             yield from arrays_of(member)
+
+
+def table_entry(table: Table) -> TableEntry | ValidationError:
+    """Return what the chapter on tables makes of a table, or why that is nothing."""
+    from scformat.tables.model import TableEntry  # a store without tables is opened without what draws by them
+
+    try:
+        return TableEntry.model_validate(table.document)
+    except ValidationError as error:
+        return error
 
 
 def n_files(array: Array) -> int:
@@ -78,7 +92,7 @@ class Expect:
         The statement that gives data types and shapes.
     """
 
-    def __init__(self, findings: Findings, requirement: str) -> None:
+    def __init__(self, findings: Sink, requirement: str) -> None:
         self._findings = findings
         self._requirement = requirement
 

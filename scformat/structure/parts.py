@@ -1,16 +1,16 @@
-"""Level 1: whether the parts fit one another, and each part the labels, columns and splits of the manifest."""
+"""Whether the parts fit one another, and each part the labels, columns and splits of the manifest."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from scformat.layout import BYTE_FILL, CODE_FILL, ENTRY_FILL, FLAG_FILL, RECORD_FIELDS
-from scformat.validation.arrays import Expect
-from scformat.validation.metadata import ROOT
+from scformat.structure.arrays import Expect
+from scformat.structure.sink import ROOT
 
 if TYPE_CHECKING:
     from scformat.manifest import Manifest, ObsColumn, ObsValues, Part, PartSources, Place
-    from scformat.validation.report import Findings
+    from scformat.structure.sink import Sink
 
 VALUE_TYPES = {
     "integer": ("int32", "int64", "uint32", "uint64"),
@@ -20,7 +20,7 @@ VALUE_TYPES = {
 """Stored types of the columns that have ``values``."""
 
 
-def check_parts(manifest: Manifest, findings: Findings) -> None:
+def check_parts(manifest: Manifest, findings: Sink) -> None:
     """Check all that the manifest says of its parts."""
     start = entries = first = 0
     for i, part in enumerate(manifest.parts):
@@ -48,7 +48,7 @@ def check_parts(manifest: Manifest, findings: Findings) -> None:
         findings.add("PRT-4", f"{ROOT}:scformat/required_features", text, found=found)
 
 
-def _check_part(manifest: Manifest, part: Part, where: str, findings: Findings) -> None:
+def _check_part(manifest: Manifest, part: Part, where: str, findings: Sink) -> None:
     n = part.n_cells
     expect = Expect(findings, "PRT-8")
     _check_counts(part, expect, findings)
@@ -75,7 +75,7 @@ def _check_part(manifest: Manifest, part: Part, where: str, findings: Findings) 
     _check_obs(manifest, part, where, expect, findings)
 
 
-def _check_counts(part: Part, expect: Expect, findings: Findings) -> None:
+def _check_counts(part: Part, expect: Expect, findings: Sink) -> None:
     entries, n_shards = part.entries, part.shard_digests.shape[0]
     expect.array(entries, "uint16", [2, None], fill=ENTRY_FILL)
     expect.integers(part.shard_rows, "int64", [n_shards + 1])
@@ -102,7 +102,7 @@ def _check_sources(sources: PartSources, expect: Expect) -> None:
     expect.strings(sources.var_names, sources.var_gene.shape[0])
 
 
-def _check_places(manifest: Manifest, part: Part, where: str, expect: Expect, findings: Findings) -> None:
+def _check_places(manifest: Manifest, part: Part, where: str, expect: Expect, findings: Sink) -> None:
     used: set[int] = set()
 
     def check(place: Place, at: str) -> None:
@@ -122,7 +122,7 @@ def _check_places(manifest: Manifest, part: Part, where: str, expect: Expect, fi
             findings.add("LAB-5", f"{where}/labels", "codes of a label that is not there", found=repr(name))
 
 
-def _check_order(part: Part, where: str, findings: Findings) -> None:
+def _check_order(part: Part, where: str, findings: Sink) -> None:
     by, kind = part.order.by, part.order.kind
     unknown = [name for name in by if name not in part.labels]
     if (by and kind != "stratified") or unknown:
@@ -130,7 +130,7 @@ def _check_order(part: Part, where: str, findings: Findings) -> None:
         findings.add("ORD-6", f"{where}/order", "wrong labels", expected=expected, found=unknown or by)
 
 
-def _check_obs(manifest: Manifest, part: Part, where: str, expect: Expect, findings: Findings) -> None:
+def _check_obs(manifest: Manifest, part: Part, where: str, expect: Expect, findings: Sink) -> None:
     columns = {c.name: c for c in manifest.obs}
     for name, values in part.obs.items():
         at = f"{where}/obs, column {name!r}"
@@ -141,7 +141,7 @@ def _check_obs(manifest: Manifest, part: Part, where: str, expect: Expect, findi
             _check_values(column, values, part.n_cells, at, expect, findings)
 
 
-def _check_values(column: ObsColumn, values: ObsValues, n: int, at: str, expect: Expect, findings: Findings) -> None:
+def _check_values(column: ObsColumn, values: ObsValues, n: int, at: str, expect: Expect, findings: Sink) -> None:
     kinds = {"string": "strings", "categorical": "codes"}
     wanted = [] if column.label is not None else [kinds.get(column.kind, "values")]
     has = [m for m in ("values", "strings", "codes") if getattr(values, m) is not None]
