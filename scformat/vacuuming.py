@@ -15,6 +15,7 @@ from scformat.publishing import Place, alone, busy, place_of, read_root, replaci
 from scformat.storage import MANIFEST_KEY, array_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from scformat.manifest import Manifest
@@ -37,14 +38,26 @@ class Vacuumed:
     bytes: int | None
 
 
-def named_keys(manifest: Manifest) -> set[str]:
-    """Every file of a store: its root, the groups and the arrays that the root names."""
+def naming(manifest: Manifest) -> Callable[[str], bool]:
+    """Return what tells the files of a store: its root, and those of the groups and arrays that the root names.
+
+    They are not listed: a root can name any number of files.
+    """
     keys = {MANIFEST_KEY, *(f"{group}/{MANIFEST_KEY}" for group in manifest.groups)}
+    grids: dict[str, tuple[int, ...]] = {}
     for array in every_array(manifest):
-        spec = array_spec(array)
-        keys.add(f"{spec.path}/{MANIFEST_KEY}")
-        keys.update(key for _, key in spec.files())
-    return keys
+        keys.add(f"{array.path}/{MANIFEST_KEY}")
+        grids[array.path] = array_spec(array).grid
+
+    def named(key: str) -> bool:
+        path, _, place = key.rpartition("/c/")
+        numbers, grid = place.split("/"), grids.get(path, ())
+        return key in keys or (
+            len(numbers) == len(grid)
+            and all(n.isdecimal() and str(int(n)) == n and int(n) < end for n, end in zip(numbers, grid, strict=True))
+        )
+
+    return named
 
 
 def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
@@ -56,10 +69,10 @@ def vacuum_store(store: Store, *, dry_run: bool = False) -> Vacuumed:
     with replacing(directory), alone(directory) as free:
         if not free:
             raise busy(store.path)
-        named = named_keys(read_root(directory))
+        named = naming(read_root(directory))
         with system_errors(directory):
             found = sorted(p for p in directory.rglob("*") if p.is_symlink() or not p.is_dir())
-            extra = [(p, p.lstat().st_size) for p in found if p.relative_to(directory).as_posix() not in named]
+            extra = [(p, p.lstat().st_size) for p in found if not named(p.relative_to(directory).as_posix())]
             if not dry_run:
                 for path, _ in extra:
                     path.unlink()
@@ -82,8 +95,8 @@ def _list_bucket(place: Place, *, dry_run: bool) -> Vacuumed:
             where=place.storage.url,
             hint="list what no root names with --dry-run, and remove it by the bucket's own tools when nobody is",
         )
-    keys = set(place.storage.keys()) - named_keys(place.root())
-    return Vacuumed(keys=tuple(sorted(keys)), bytes=None)
+    named, keys = naming(place.root()), place.storage.keys()
+    return Vacuumed(keys=tuple(key for key in keys if not named(key)), bytes=None)
 
 
 def _vacuum_beside(directory: Path, *, dry_run: bool) -> dict[str, int]:

@@ -98,6 +98,13 @@ def test_nothing_is_written_by_way_of_a_link(liar: Liar, tmp_path: Path) -> None
     assert not list(outside.iterdir())
 
 
+def test_vacuum_of_a_root_that_names_files_without_end(liar: Liar) -> None:
+    spare = liar.path / "spare"
+    spare.write_bytes(b"1")
+    liar.edit(lambda m: m["labels"][0]["categories"]["bytes"].update(shape=[2**53 - 1], shard=[1], chunk=[1]))
+    assert scformat.vacuum(liar.open()).keys == ("spare",)
+
+
 def test_vacuum_leaves_what_a_link_points_to(liar: Liar, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
