@@ -78,7 +78,7 @@ def cluster(where: str | Client, *, threads: int, scratch: Path) -> Iterator[Clu
                 n_workers=n, threads_per_worker=threads, processes=True, memory_limit=0, silence_logs="CRITICAL",
                 preload=worker.__name__, dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
             )  # fmt: skip
-            client = stack.enter_context(distributed.Client(stack.enter_context(started)))
+            client = stack.enter_context(distributed.Client(stack.enter_context(started), direct_to_workers=True))
         else:
             client = stack.enter_context(_connected(where))
         engine = Cluster(client, scratch, threads=threads)
