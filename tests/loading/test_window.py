@@ -16,7 +16,7 @@ import scformat
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST
 from scformat.errors import InvalidDataError, ScformatError
 from scformat.loading.batches import Assembly, make_batch
-from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows, sum_row
+from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, expand_row, pack_rows, sum_row
 from scformat.loading.transforms import recipe
 from scformat.loading.window import costs, read_window
 
@@ -46,7 +46,7 @@ def entries_of(row: dict[int, int]) -> list[tuple[int, int]]:
 
 
 def packed(
-    rows: list[list[tuple[int, int]]], n_genes: int, size: int = 4
+    rows: list[list[tuple[int, int]]], n_genes: int, size: int = 4, first: int = 0
 ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
     flat = [pair for row in rows for pair in row]
     chunks = np.full((-(-len(flat) // size) + 1, 2, size), 65535, np.uint16)
@@ -54,9 +54,9 @@ def packed(
         chunks[i // size, :, i % size] = pair
     ends = np.cumsum([len(r) for r in rows]).astype(np.int64)
     starts = ends - [len(r) for r in rows]
-    out = np.empty(WORDS_AN_ENTRY * len(flat) + 1, np.uint16)
+    out = np.empty(WORDS_AN_ENTRY * len(flat) + MORE_A_ROW * len(rows) + 1, np.uint16)
     offsets, n = np.empty(len(rows) + 1, np.int64), np.empty(len(rows), np.int32)
-    return pack_rows(chunks, starts, ends, n_genes, 0, out, offsets, n), out, offsets, n
+    return pack_rows(chunks, starts, ends, n_genes, first, out, offsets, n), out, offsets, n
 
 
 gaps = st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605]))
@@ -79,10 +79,17 @@ def rows_of_counts(draw: st.DrawFn) -> list[dict[int, int]]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(rows_of_counts(), st.sampled_from([4, 64, 100]), st.sampled_from([np.int32, np.int64]))
-def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index: type) -> None:
-    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000, size)
+@given(
+    rows_of_counts(),
+    st.sampled_from([4, 64, 100]),
+    st.sampled_from([np.int32, np.int64]),
+    st.sampled_from([0, 0, 1, 200, 255, 65535, 65536, 10**6]),
+)
+def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index: type, first: int) -> None:
+    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000, size, first)
     assert fault == 0
+    assert offsets[-1] < len(words)
+    rows = [{first + gene: count for gene, count in row.items()} for row in rows]
     room = 2 + sum(map(len, rows))
     # Places behind a row may be written to, but none behind the arrays.
     all_genes, all_values = np.full(room + 32, -1, index), np.full(room + 32, -1, np.float32)
