@@ -12,6 +12,7 @@ from numba.np.numpy_support import carray
 from scformat.errors import InvalidDataError
 from scformat.jit import kernel, pointer
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
+from scformat.loading.sorting import DIGITS, sort_entries
 from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 
 if TYPE_CHECKING:
@@ -275,6 +276,8 @@ def _csr(
 ) -> tuple[int, int]:
     """Make batches of the rows up to each of `ends`: columns, then values, to the room at each address."""
     known = np.empty(256, np.float32)
+    other_columns, other_values = np.empty(0, out_offsets.dtype), np.empty(0, np.float32)
+    digits = np.empty(DIGITS + 1, np.int64)
     row, place = 0, 0
     for k in range(len(ends)):
         of_values = addresses[k] + np.uint64(rooms[k] * out_offsets.itemsize)
@@ -290,9 +293,9 @@ def _csr(
             if n < 0:
                 return TOO_MANY_MOLECULES, row
             if unsorted:
-                order = np.argsort(columns[at : at + n])
-                columns[at : at + n] = columns[at : at + n][order]
-                values[at : at + n] = values[at : at + n][order]
+                if n > len(other_columns):
+                    other_columns, other_values = np.empty(2 * n, columns.dtype), np.empty(2 * n, np.float32)
+                sort_entries(columns[at : at + n], values[at : at + n], other_columns, other_values, digits)
             at += n
             out_offsets[place] = at
             place += 1
