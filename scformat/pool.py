@@ -18,6 +18,8 @@ SMALLEST: Final = 1 << 16
 
 _ROOM: Final = 1.125
 """Of what is asked for: windows and batches differ a little in size."""
+_ALIKE: Final = 1.5
+"""How many times larger than asked for a buffer may be of several that would do."""
 _LARGEST: Final = 4
 """How many times larger than asked for a buffer may be that is lent again."""
 _SLACK: Final = 1.25
@@ -58,10 +60,11 @@ class Pool:
             buffer = self._back.popleft()
             self._lent -= buffer.nbytes
             self._idle.append(buffer)
-        for place in reversed(range(len(self._idle))):
-            if n <= self._idle[place].nbytes <= _LARGEST * n:  # what came back last may still be in a cache
-                buffer = self._idle.pop(place)
-                break
+        fitting = [i for i, b in enumerate(self._idle) if n <= b.nbytes <= _LARGEST * n]
+        if fitting:
+            # What came back last may still be in a cache, if it is not for something else.
+            alike = [i for i in fitting if self._idle[i].nbytes <= _ALIKE * n]
+            buffer = self._idle.pop(alike[-1] if alike else min(fitting, key=lambda i: self._idle[i].nbytes))
         else:
             buffer = np.empty(int(n * _ROOM), np.uint8)
         self._lent += buffer.nbytes

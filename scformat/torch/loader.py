@@ -206,8 +206,9 @@ class CellLoader:
         )
         pieces = schedule_of(temperature, stride=batch_size * world_size, window=shape["window"])
         form = None if self._sets is None else self._sets.combinations.form
-        self._state = State(seed=seed, plan=chosen, table=self.table.digest, schedule=pieces, sets=form, **shape)
-        self._plan = self._state.resume(self._drawn)
+        state = State(seed=seed, plan=chosen, table=self.table.digest, schedule=pieces, sets=form, **shape)
+        self._stream, self._position = state, 0
+        self._plan = state.resume(self._drawn)
         self._resumed = False
         if steps_per_epoch is not None:
             check_number("number of steps", "bad-steps", steps_per_epoch)
@@ -258,19 +259,23 @@ class CellLoader:
     @property
     def schedule(self) -> tuple[tuple[int, float], ...]:
         """First position in the stream, over all ranks, and temperature of each piece."""
-        return self._state.schedule
+        return self._stream.schedule
 
     @property
     def position(self) -> int:
         """Position in the stream, over all ranks, after the batch that was delivered last."""
-        return self._state.position
+        return self._position
+
+    @property
+    def _state(self) -> State:
+        return self._stream.at(self._position)
 
     def __len__(self) -> int:
         """Batches of this rank in a pass from its begin."""
         return math.ceil(self._share.pass_length(self._plan) / self._share.stride)
 
     def __iter__(self) -> Iterator[Batch]:
-        start = self._state.position
+        start = self._position
         begin, stop = self._share.pass_of(self._plan, start)
         if not self._resumed and start != begin:
             start, stop = stop, stop + self._share.pass_length(self._plan)
@@ -279,14 +284,14 @@ class CellLoader:
 
     def _iterate(self, start: int, stop: int) -> Iterator[Batch]:
         delivered = self._deliver(runs(self._plan, self._share, start, stop, most=self._most))
-        finish, state = self._delivery, self._state
+        finish, stream = self._delivery, self._stream
         try:
             for step, arrays in delivered:
                 self._count(arrays)
                 batch = finish(arrays, step.valid & (arrays.source >= 0))
                 if self._sets is not None:
                     batch = with_sets(batch, step, arrays, self._sets, finish)
-                self._state = state.at(step.end)
+                self._stream, self._position = stream, step.end
                 yield batch
         finally:
             delivered.close()  # type: ignore[attr-defined]
@@ -354,7 +359,7 @@ class CellLoader:
         """
         found = State.of(state)
         self._plan = found.resume(self._drawn)
-        self._state = found
+        self._stream, self._position = found, found.position
         if self._share.steps is None and found.plan != "epoch":
             self._share = replace(self._share, steps=math.ceil(self.table.n_cells / self._share.stride))
         self._form = self._form.seeded(found.seed)
@@ -408,7 +413,7 @@ class CellLoader:
         UserWarning
             Many chunks are decoded for every cell; the text says what to do.
         """
-        begin, stop = self._share.pass_of(self._plan, self._state.position)
+        begin, stop = self._share.pass_of(self._plan, self._position)
         coming = list(islice(runs(self._plan, self._share, begin, stop, most=self._most, ahead=MOST_AHEAD), 2))
         list(self._load(coming[0][:1], in_order).batches[0]())  # compiles what is not compiled yet
         rate = measure_rate(self._deliver(coming))
