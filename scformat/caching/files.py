@@ -9,6 +9,7 @@ do not fit their bytes, and such a block counts as one that is not there.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,8 @@ def take_blocks(path: Path, wanted: Blocks, out: NDArray[np.uint8]) -> NDArray[n
         there = (entries["length"] >= wanted.lengths) & (entries["length"] <= BLOCK)
         if there.any():
             there[there] = _take(handle, wanted.numbers[there], entries[there], out, np.flatnonzero(there))
-            os.utime(handle)  # what was used last is evicted last
+            with suppress(OSError):  # another user's, or on a disk that is only read
+                os.utime(handle)  # what was used last is evicted last
     except OSError:
         return np.zeros(len(wanted), np.bool_)
     finally:

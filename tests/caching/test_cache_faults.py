@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from objects_of import cached, ranges_of, write_object
+from objects_of import KEY, cached, ranges_of, write_object
 
 from scformat.caching.blocks import BLOCK
 from scformat.errors import StorageError
@@ -145,6 +145,16 @@ def test_on_a_full_disk_reading_goes_on_and_staging_ends(
     ranges_of(source, [(0, SIZE)], key="array/c/3")
     asked.calls.clear()
     assert ranges_of(source, [(0, SIZE)], key="array/c/3") == objects["array/c/3"]
+    assert asked.calls == []
+
+
+def test_a_cache_on_a_disk_that_is_only_read(objects: dict[str, bytes], small_disk: Path, tmp_path: Path) -> None:
+    """As a staged one may be for all jobs but the one that made it."""
+    source, asked = cached(tmp_path / "o", small_disk / "c", limit=None)
+    ranges_of(source, [(0, 1000)])
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    source, asked = cached(tmp_path / "o", small_disk / "c", limit=LIMIT)
+    assert ranges_of(source, [(3, 1000)]) == objects[KEY][3:1000]
     assert asked.calls == []
 
 

@@ -7,12 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import google_crc32c
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from objects_of import KEY, cached, ranges_of, write_object
 
+from scformat import native
 from scformat.caching.blocks import BLOCK, blocks_of, plan_requests
 from scformat.caching.files import STRIDE
 from scformat.errors import InvalidDataError
@@ -155,6 +157,19 @@ def test_a_file_that_is_something_else(spoil: Callable[[Path], object], tmp_path
     spoil(path)
     assert ranges_of(source, [(0, SIZE)]) == whole
     assert ranges_of(source, [(7, SIZE)]) == whole[7:]
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_checksums_are_those_of_the_library(*, kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if kernel and not native.available():
+        pytest.skip("no kernel for this processor")
+    monkeypatch.setattr(native, "available", lambda: kernel)
+    data = np.random.default_rng(2).integers(0, 256, 500, np.uint8)
+    offsets, lengths = np.array([0, 3, 100, 499, 500]), np.array([0, 1, 300, 1, 0])
+    found = native.checksums(data, offsets, lengths)
+    expected = [google_crc32c.value(data[a : a + n].tobytes()) for a, n in zip(offsets, lengths, strict=True)]
+    assert found.dtype == np.uint32
+    assert found.tolist() == expected
 
 
 def test_objects_of_another_digest_or_address_are_others(tmp_path: Path) -> None:

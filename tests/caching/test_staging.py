@@ -119,6 +119,19 @@ def test_of_an_open_store_the_same_store_is_staged(place: Path, files: list[Path
         scformat.stage(place / "a.cells")
 
 
+def test_several_stores_as_one(server: RangeServer, place: Path, files: list[Path], tmp_path: Path) -> None:
+    scformat.convert(files[:1], place / "b.cells", jobs=1)
+    names = ("a.cells", "b.cells")
+    local = scformat.open([place / name for name in names])
+    store = scformat.open([f"{server.url}/{name}" for name in names], cache=tmp_path)
+    rows = np.arange(0, local.n_cells, 7)
+    assert scformat.stage(store).cells == local.n_cells
+    again = scformat.open([f"{server.url}/{name}" for name in names], cache=tmp_path)
+    server.asked.clear()
+    assert (again.read(rows).dense() == local.read(rows).dense()).all()
+    assert server.asked == []
+
+
 def test_the_command(server: RangeServer, local: Store, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     run = [sys.executable, "-W", "error", "-m", "scformat", "stage", f"{server.url}/a.cells", str(tmp_path)]
