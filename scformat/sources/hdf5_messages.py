@@ -1,13 +1,17 @@
-"""What goes to and fro between a process and the one that it reads HDF5 files with."""
+"""What goes to and fro between a process and the one that it reads HDF5 files with, and how."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
+    import socket
 
     from scformat.errors import ScformatError
 
@@ -78,3 +82,40 @@ class Reference:
 
 Descriptions: TypeAlias = "dict[Address, Described | ScformatError | None]"
 """Nodes by address; an error in place of one that cannot be read, None where there is none."""
+
+
+_HEAD = struct.Struct("<QQ")
+
+
+def pack(value: Any) -> list[bytes | memoryview]:
+    """Make a message of a value; arrays in it are as they lie in memory."""
+    arrays: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+    raw = [array.raw() for array in arrays]
+    sizes = struct.pack(f"<{len(raw)}Q", *(array.nbytes for array in raw))
+    return [_HEAD.pack(len(data), len(raw)) + sizes + data, *raw]
+
+
+def send(connection: socket.socket, message: list[bytes | memoryview]) -> None:
+    """Send what :func:`pack` made."""
+    for piece in message:
+        connection.sendall(piece)
+
+
+def receive(connection: socket.socket) -> Any:
+    """Return what was sent; EOFError where the other side has ended."""
+    size, n_arrays = _HEAD.unpack(_filled(connection, _HEAD.size))
+    sizes = struct.unpack(f"<{n_arrays}Q", _filled(connection, 8 * n_arrays))
+    data = _filled(connection, size)
+    return pickle.loads(data, buffers=[_filled(connection, n) for n in sizes])
+
+
+def _filled(connection: socket.socket, size: int) -> memoryview:
+    made = np.empty(size, np.uint8).data
+    left = made
+    while left:
+        n = connection.recv_into(left)
+        if n == 0:
+            raise EOFError
+        left = left[n:]
+    return made

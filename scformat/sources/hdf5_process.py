@@ -10,16 +10,16 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, Any
 
 from scformat.errors import InvalidDataError, ScformatError, StorageError
-from scformat.sources.hdf5_messages import NO_MEMORY
+from scformat.sources.hdf5_messages import NO_MEMORY, pack, receive, send
 
 if TYPE_CHECKING:
     from scformat.sources.hdf5_messages import FileKey
@@ -54,7 +54,7 @@ class Hdf5Process:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._connection: socket.socket | None = None
         self._begun = False
         self.asked: tuple[Any, ...] | None = None
         self._released: deque[FileKey] = deque()
@@ -79,11 +79,13 @@ class Hdf5Process:
         """
         with self._lock:
             self._close_released()
-            for left in reversed(range(_TRIES)):
+            left = _TRIES
+            while True:
                 try:
                     answer = self._ask(file, what, arguments)
                     break
                 except _EndedError as end:
+                    left -= end.status != 0  # it may end itself, between two questions
                     if left == 0 or end.status == -signal.SIGXCPU:  # once is long enough
                         raise _crashed(file, end.status) from None
         if isinstance(answer, ScformatError):
@@ -131,10 +133,10 @@ class Hdf5Process:
             self._connection = self._start()
         try:
             if not self._begun:
-                self._begun = self._connection.recv() is None
-            self._connection.send(question)
+                self._begun = receive(self._connection) is None
+            send(self._connection, pack(question))
             self.asked = question
-            return self._connection.recv()
+            return receive(self._connection)
         except (EOFError, ConnectionError):
             begun, status = self._begun, self._wait()
             if not begun:
@@ -148,8 +150,8 @@ class Hdf5Process:
         finally:
             self.asked = None
 
-    def _start(self) -> Connection:
-        here, there = Pipe()
+    def _start(self) -> socket.socket:
+        here, there = socket.socketpair()
         modules = [name for name in _BRING_FILTERS if name in sys.modules]
         self._begun = False
         try:

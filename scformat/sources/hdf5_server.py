@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import pickle
 import resource
+import select
 import signal
+import socket
 from collections import deque
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from scformat.errors import InvalidDataError, ScformatError, StorageError
-from scformat.sources.hdf5_messages import NO_MEMORY, Described, Reference, state_of
+from scformat.sources.hdf5_messages import NO_MEMORY, Described, Reference, pack, receive, send, state_of
 from scformat.sources.hdf5_stored import OpenDataset, how_stored
 from scformat.sources.hdf5_tree import Hdf5Array, Hdf5File, Hdf5Group, reading
 
@@ -70,6 +70,38 @@ class _Open:
         return node
 
 
+class _Files:
+    """The files that are open.
+
+    Attributes
+    ----------
+    sound
+        No damaged file was closed. The library may hold on to one, and take what lies there later for it.
+    """
+
+    def __init__(self) -> None:
+        self.sound = True
+        self._opened: dict[FileKey, _Open] = {}
+        self._damaged: set[FileKey] = set()
+
+    def open(self, key: FileKey) -> _Open:
+        """Return a file, opened now if it is not yet."""
+        if key not in self._opened:
+            self._opened[key] = _Open(key)
+        return self._opened[key]
+
+    def damaged(self, key: FileKey) -> None:
+        """Note that something of a file cannot be read; one that cannot be opened is closed already."""
+        self._damaged.add(key)
+        self.sound = self.sound and key in self._opened
+
+    def close(self, key: FileKey) -> None:
+        """Close a file if it is open."""
+        self.sound = self.sound and key not in self._damaged
+        if key in self._opened:
+            self._opened.pop(key).file.close()
+
+
 def describe(opened: _Open, address: Address) -> Descriptions:
     """Describe a node and what lies below it, the nearest first, so that for most files one question is enough."""
     found: Descriptions = {}
@@ -80,6 +112,11 @@ def describe(opened: _Open, address: Address) -> Descriptions:
         if isinstance(node, Described) and isinstance(node.names, list):
             waiting.extend((*at, ("member", name)) for name in node.names[:NODES])
     return found
+
+
+def _is_faulty(node: Described | ScformatError | None) -> bool:
+    parts = (node.names, *node.attributes.values()) if isinstance(node, Described) else (node,)
+    return any(isinstance(part, ScformatError) for part in parts)
 
 
 def _describe(opened: _Open, address: Address) -> Described | ScformatError | None:
@@ -186,32 +223,32 @@ def serve(descriptor: str, cpu_seconds: str, *modules: str) -> None:
     for name in modules:
         with suppress(ImportError):
             importlib.import_module(name)
-    connection = Connection(int(descriptor))
-    opened: dict[FileKey, _Open] = {}
-    connection.send(None)
-    with suppress(EOFError, ConnectionError):
-        while connection.poll(IDLE):
-            key, what, arguments = connection.recv()
+    files = _Files()
+    with socket.socket(fileno=int(descriptor)) as connection, suppress(EOFError, ConnectionError):
+        send(connection, pack(None))
+        while files.sound and select.select([connection], [], [], IDLE)[0]:
+            key, what, arguments = receive(connection)
             limit(key.size, float(cpu_seconds))
-            connection.send_bytes(_answer(opened, key, what, arguments))
+            send(connection, _answer(files, key, what, arguments))
 
 
-def _answer(opened: dict[FileKey, _Open], key: FileKey, what: str, arguments: tuple[Any, ...]) -> bytes:
-    """Answer a question; the error where that fails."""
+def _answer(files: _Files, key: FileKey, what: str, arguments: tuple[Any, ...]) -> list[bytes | memoryview]:
+    """Answer a question; an error where that fails, whatever it is, for a file led to it."""
     found: Any = None
     try:
         if what == "close":
-            if key in opened:
-                opened.pop(key).file.close()
+            files.close(key)
         else:
-            if key not in opened:
-                opened[key] = _Open(key)
-            found = ANSWERS[what](opened[key], *arguments)
-        return pickle.dumps(found, protocol=5)
+            found = ANSWERS[what](files.open(key), *arguments)
+            if what == "describe" and any(map(_is_faulty, found.values())):
+                files.damaged(key)
+        return pack(found)
     except ScformatError as error:
-        return pickle.dumps(error)
+        files.damaged(key)
+        return pack(error)
     except MemoryError:
         os._exit(NO_MEMORY)
-    except Exception as error:  # whatever it is, a file led to it
+    except Exception as error:
+        files.damaged(key)
         text = f"HDF5 cannot read it ({type(error).__name__}: {error})"
-        return pickle.dumps(InvalidDataError("unreadable-file", text, where=key.shown))
+        return pack(InvalidDataError("unreadable-file", text, where=key.shown))

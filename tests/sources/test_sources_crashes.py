@@ -245,3 +245,19 @@ def test_an_array_that_claims_more_than_its_file_can_hold(tmp_path: Path, name: 
         scformat.plan_conversion([path], jobs=1)
     assert error.value.code == "impossible-size"
     assert f"{path}:{name.replace('X/data', 'X/indices')}" in str(error.value)
+
+
+def test_the_process_ends_with_a_file_that_cannot_be_opened_and_others_are_read_on(tmp_path: Path) -> None:
+    source = open_source(write_study(tmp_path / "a.h5ad"))
+    pid = hdf5_process().pid
+    open_source(write_study(tmp_path / "b.h5ad")).close()
+    assert list(source.obs()) == ["score", "kind"]
+    assert hdf5_process().pid == pid
+    bad = write_study(tmp_path / "c.h5ad")
+    bad.write_bytes(bad.read_bytes()[:5000])
+    for _ in range(3):
+        with pytest.raises(InvalidDataError, match="shorter than it says"):
+            open_source(bad)
+    assert list(source.obs()) == ["score", "kind"]
+    assert hdf5_process().pid != pid
+    source.close()

@@ -89,10 +89,15 @@ def _sources(work: Path) -> Prepared:
         if first is not None:
             raise first
         if zlib.crc32(data) % 16 == 0:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                scformat.plan_conversion([path], jobs=1)
+            plan()
 
+    def plan() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scformat.plan_conversion([path], jobs=1)
+
+    path.write_bytes(seeds[0])
+    plan()  # all that it imports and compiles is there when time counts
     return seeds, read
 
 
