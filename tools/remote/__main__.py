@@ -19,7 +19,7 @@ from pathlib import Path
 
 import scformat
 from scformat.storage import Storage
-from tools.remote.measure import compare, rates, rounds, runs
+from tools.remote.measure import compare, epochs, rates, rounds, runs
 from tools.remote.proxy import Faults, proxy
 from tools.remote.server import KEYS, make_bucket, s3_server
 
@@ -56,6 +56,7 @@ def main() -> int:
             "store": {"cells": options.cells, "bytes": Storage(local).size()},
             "faults": asdict(faults),
             "batches": compared,
+            "epochs": epochs(remote, between, f"{name}/cache", batches=options.independent),
             "rounds": rounds(remote, between, draws=1024, windows=4),
             "runs": runs(remote, between, number=64),
             "rates": rates(remote, between, at_once=AT_ONCE, latency=faults.latency, draws=1024),
@@ -66,7 +67,7 @@ def main() -> int:
         }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps({k: result[k] for k in ("batches", "rounds", "runs", "rates")}, indent=1))
+    print(json.dumps({k: result[k] for k in ("batches", "epochs", "rounds", "runs", "rates")}, indent=1))
     return 0
 
 

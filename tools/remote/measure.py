@@ -103,6 +103,24 @@ def rounds(remote: str, between: Proxy, *, draws: int, windows: int) -> list[dic
     return found
 
 
+def epochs(remote: str, between: Proxy, cache: str, *, batches: int) -> list[dict[str, Any]]:
+    """Count the requests of two epochs over the same cells, by readers of their own that share a cache."""
+    found = []
+    for _ in range(2):
+        between.forget()
+        begun = time.perf_counter()
+        loader = _loader(scformat.open(remote, cache=cache), "independent", batches)
+        cells = sum(len(batch.rows) for batch in loader)
+        seconds = time.perf_counter() - begun
+        made = between.requests
+        roots = sum(r.path.endswith("/atlas.cells/zarr.json") for r in made)
+        found.append(
+            {"cells": cells, "seconds": round(seconds, 1), "requests": len(made), "of_the_root": roots,
+             "bytes": sum(r.bytes for r in made)}
+        )  # fmt: skip
+    return found
+
+
 def runs(remote: str, between: Proxy, *, number: int) -> dict[str, int]:
     """Count requests of counts for runs of cells that lie far apart."""
     store = scformat.open(remote)
