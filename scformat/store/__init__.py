@@ -21,7 +21,7 @@ from scformat.store.cells import Cells
 from scformat.store.labels import Label, Labels
 from scformat.store.neighbours import NeighbourTables
 from scformat.store.obs import absent_column, agreed, read_categories, read_strings_at, to_pandas
-from scformat.store.opening import open_root, proven_genes
+from scformat.store.opening import open_root, require_genes
 from scformat.store.segments import Segment
 from scformat.store.sources import Sources
 from scformat.strings import Strings
@@ -131,7 +131,9 @@ class Store:
     @cached_property
     def n_genes(self) -> int:
         """Number of genes of the unified index."""
-        return proven_genes(self._storage, self.manifest.genes)
+        for segment in self.segments:
+            require_genes(segment.storage, segment.manifest.genes)
+        return self.manifest.genes.n
 
     @cached_property
     def genes(self) -> pd.DataFrame:

@@ -34,11 +34,10 @@ def open_root(data: bytes, *, where: str) -> Manifest:
     return manifest
 
 
-def proven_genes(storage: Storage, genes: Genes) -> int:
-    """Return the number of genes; one that is beyond all reason has to be that of the arrays' files as well."""
+def require_genes(storage: Storage, genes: Genes) -> None:
+    """Raise where a number of genes that is beyond all reason is not that of the files as well."""
     if genes.n > _ANY_GENES:
         storage.require(genes.taxon)
-    return genes.n
 
 
 class _Refusal:

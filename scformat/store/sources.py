@@ -67,7 +67,9 @@ class Sources:
                         f"{'/'.join(map(str, first['loc']))}: {first['msg']}",
                         where=segment.storage.at(described.bytes.path),
                     ) from None
-        twice = [name for name, n in Counter(record.name for record in records).items() if n > 1]
+        stores = [segment.first_source for segment in self._segments for _ in range(segment.part.sources.n)]
+        named = Counter(zip(stores, (record.name for record in records), strict=True))
+        twice = [name for (_, name), n in named.items() if n > 1]
         if twice:
             what = "two sources have one name"
             raise InvalidDataError("bad-source-record", what, where=self._where, found=repr(twice[0]))
