@@ -17,7 +17,7 @@ from scformat.manifest import Genes, Manifest, Model, ObsColumn, Splits
 from scformat.manifest import Label as LabelManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,14 +104,13 @@ def check_different(manifests: Sequence[Manifest], paths: Sequence[str]) -> None
                 )  # fmt: skip
 
 
-def unite_genes(tables: Sequence[GeneTable], digests: Sequence[str]) -> UnitedGenes:
-    """Put the genes of stores together; `digests` are equal where genes and their order are."""
-    distinct = list(dict.fromkeys(digests))
-    which = [distinct.index(digest) for digest in digests]
-    if len(distinct) == 1:
-        none = (None,) * len(tables)
-        return UnitedGenes(table=tables[0], genes=none, first=(0,) * len(tables), packed=None)
-    own = [tables[digests.index(digest)] for digest in distinct]
+def unite_genes(digests: Sequence[str], tables: Mapping[str, GeneTable]) -> UnitedGenes:
+    """Put the genes of stores together; `digests` says which of `tables` each has, in the order of the stores."""
+    own = list(tables.values())
+    which = [list(tables).index(digest) for digest in digests]
+    if len(own) == 1:
+        none = (None,) * len(digests)
+        return UnitedGenes(table=own[0], genes=none, first=(0,) * len(digests), packed=None)
     table, genes = unite(own)
     first = [0, *accumulate(len(t) for t in own)]
     return UnitedGenes(

@@ -59,8 +59,11 @@ class Collection(Store):
     def __init__(self, stores: Sequence[Store]) -> None:
         self.stores = tuple(stores)
         manifests = [store.manifest for store in self.stores]
+        indexes: dict[str, Store] = {}
+        for store in self.stores:
+            indexes.setdefault(store.manifest.genes.index_digest, store)
         self._genes: UnitedGenes = unite_genes(
-            [store.gene_table for store in self.stores], [m.genes.index_digest for m in manifests]
+            [m.genes.index_digest for m in manifests], {digest: store.gene_table for digest, store in indexes.items()}
         )
         splits = unite_splits([m.splits for m in manifests])
         self.same_splits = splits.same_rule
@@ -119,6 +122,11 @@ class Collection(Store):
         sizes = [store.size_on_disk() for store in self.stores]
         known = [size for size in sizes if size is not None]
         return sum(known) if len(known) == len(sizes) else None
+
+    @cached_property
+    def n_genes(self) -> int:
+        """Number of genes of all stores together."""
+        return len(self._genes.table)
 
     @cached_property
     def gene_table(self) -> GeneTable:

@@ -57,7 +57,7 @@ def label(counts: dict[str, int], *, terms: bool) -> Label:
 @given(st.lists(IDENTITIES, min_size=1, max_size=4))
 def test_genes(stores: list[list[tuple[int, str]]]) -> None:
     tables = [gene_table(some) for some in stores]
-    united = unite_genes(tables, [table.index_digest for table in tables])
+    united = unite_genes([table.index_digest for table in tables], {table.index_digest: table for table in tables})
     every = list(dict.fromkeys(gene for some in stores for gene in some))
     assert list(united.table.identities) == every
     for some, genes, first in zip(stores, united.genes, united.first, strict=True):
