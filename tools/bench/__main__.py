@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tools.bench import convert, load, scale, step
+from tools.bench import convert, load, scale, step, sweep
 
-BENCHES = {"convert": convert.main, "load": load.main, "scale": scale.main, "step": step.main}
+BENCHES = {"convert": convert.main, "load": load.main, "scale": scale.main, "step": step.main, "sweep": sweep.main}
 
 
 def main() -> int:

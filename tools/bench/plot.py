@@ -19,7 +19,9 @@ _PANELS = (
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draw a result to `path`, whose suffix says in which format."""
-    {"convert": draw_conversion, "load": draw_loading, "scale": draw_scale}[result["bench"]](result, path)
+    {"convert": draw_conversion, "load": draw_loading, "scale": draw_scale, "sweep": draw_sweep}[result["bench"]](
+        result, path
+    )
 
 
 def draw_conversion(result: dict[str, Any], path: Path) -> None:
@@ -104,6 +106,40 @@ def draw_scale(result: dict[str, Any], path: Path) -> None:
             axis.legend(frameon=False, fontsize=8)
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
+    figure.savefig(path)
+
+
+def draw_sweep(result: dict[str, Any], path: Path) -> None:
+    """Draw processor time over what was varied, size beside chunks and codecs; a line marks each default."""
+    from matplotlib.figure import Figure
+
+    parts = {part: rows for part, rows in result["rows"].items() if rows}
+    figure = Figure(figsize=(3.4 * len(parts), 3.4), layout="constrained")
+    for axis, (part, rows) in zip(figure.subplots(1, len(parts), squeeze=False)[0], parts.items(), strict=True):
+        axis.set_title(part, fontsize=10)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+        if part == "codec":
+            for row in rows:
+                place = (row["bytes_an_entry"], row["ns_an_entry"])
+                axis.plot(*place, "o", color="tab:red" if row["default"] else "tab:gray")
+                axis.annotate(row["codec"], place, fontsize=6, xytext=(3, 3), textcoords="offset points")
+            axis.set(xlabel="bytes an entry", ylabel="ns an entry to decode")
+            continue
+        numbers = [row for row in rows if isinstance(row["value"], int)]
+        for k, load in enumerate(numbers[0]["loads"]):
+            figures = [row["loads"][k]["cpu_us"] for row in numbers]
+            axis.plot([row["value"] for row in numbers], figures, "o-", label=load["plan"])
+        axis.set(xscale="log", ylim=(0, None), xlabel=part, ylabel="processor, us a cell")
+        axis.axvline(next(row["value"] for row in numbers if row["default"]), color="tab:red", linewidth=0.8)
+        beside = "bytes" if "bytes" in numbers[0] else "donor_entropy"
+        other = axis.twinx()
+        figures = [row["bytes"] / 1e6 if beside == "bytes" else row["loads"][0][beside] for row in numbers]
+        other.plot([row["value"] for row in numbers], figures, "x:", color="black", markersize=5)
+        other.set_ylabel("store, MB (dotted)" if beside == "bytes" else "donor entropy, bits (dotted)", fontsize=8)
+        other.tick_params(labelsize=8)
+        axis.legend(frameon=False, fontsize=8)
+    figure.suptitle(f"Defaults (red) of stores and loaders, {result['cells']:,} cells", fontsize=11)
     figure.savefig(path)
 
 

@@ -1,0 +1,34 @@
+"""The sweep marks the defaults that stores and loaders really have, and changes one thing at a time."""
+
+from __future__ import annotations
+
+from scformat import layout
+from scformat.sampling.state import State
+from tools.bench import sweep
+
+
+def test_defaults_are_those_of_the_package() -> None:
+    assert (sweep.CHUNK, sweep.SHARD) == (layout.ENTRY_CHUNK, layout.ENTRY_SHARD)
+    fields = State.__dataclass_fields__
+    assert (fields["window"].default, fields["block"].default) == (sweep.WINDOW, sweep.BLOCK)
+
+
+def test_every_default_is_among_what_is_tried() -> None:
+    assert sweep.CHUNK in sweep.CHUNKS
+    assert sweep.SHARD in sweep.SHARDS
+    assert sweep.WINDOW in sweep.WINDOWS
+    assert sweep.BLOCK in sweep.BLOCKS
+    assert sweep.CODEC in {f"{name} {level}, {shuffle}" for name, level, shuffle in sweep.CODECS}
+
+
+def test_a_table_has_a_row_a_plan_and_marks_the_default() -> None:
+    load = {
+        "plan": "stratified", "cells_per_second": 1.0, "cpu_us": 2.0, "chunks_a_cell": 1.0, "bytes_a_cell": 9.0,
+        "donor_entropy": 3.0,
+    }  # fmt: skip
+    rows = [
+        {"value": n, "default": n == sweep.CHUNK, "bytes": 1, "files": 2, "loads": [load, load]} for n in (512, 2048)
+    ]
+    lines = sweep.as_table({"cells": 10, "rows": {"chunk": rows}}).splitlines()
+    assert sum("stratified" in line for line in lines) == 4
+    assert sum("**2,048**" in line for line in lines) == 2
