@@ -390,7 +390,7 @@ class CellLoader:
             return
         state = self.state_dict()
         mine = {
-            "store": self.store.manifest.sha256,
+            "store": ", ".join(segment.manifest.sha256 for segment in self.store.segments),
             **{name: state[name] for name in state if name != "version"},
             "batch size": self._share.batch,
             "number of batches": len(self),
