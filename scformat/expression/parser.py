@@ -58,6 +58,11 @@ def parse_tree(text: str) -> Node:
             expected=f"{MAX_LENGTH:,} characters",
             found=f"{len(text):,}",
         )
+    halves = re.search("[\ud800-\udfff]", text)
+    if halves is not None:
+        raise UsageError(
+            "expression-syntax", f"at {halves.start() + 1}: no text", found="half of a surrogate pair, or a stray byte"
+        )
     return _Parser(text).whole()
 
 

@@ -224,3 +224,10 @@ def test_too_long() -> None:
     with pytest.raises(UsageError) as caught:
         parse("a" * (MAX_LENGTH + 1))
     assert caught.value.code == "expression-too-long"
+
+
+@pytest.mark.parametrize("text", ["note == '\udcf5'", "`\ud800` is missing", "\udfff"])
+def test_half_a_surrogate_pair_is_no_text(text: str) -> None:
+    """As a byte of the command line that is no UTF-8 reaches Python."""
+    with pytest.raises(UsageError, match=r"\[expression-syntax\]$"):
+        parse(text)
