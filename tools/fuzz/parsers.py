@@ -163,7 +163,7 @@ def _entries(work: Path) -> Prepared:
             raise _Refused(f"fault-{fault}")
         for k in range(len(starts)):
             low, high = int(offsets[k]), int(offsets[k + 1])
-            n = expand_row(words, places[k], places[k + 1], columns, values, 0)
+            n = expand_row(words, places[k], places[k + 1], places[k + 1], columns, values, 0)
             same = n == high - low == n_values[k] and (columns[:n] == genes[low:high]).all()
             if not (same and (values[:n] == counts[low:high].astype(np.float32)).all()):
                 raise AssertionError("two decoders, two results")
