@@ -14,12 +14,13 @@ from scformat.errors import ScformatError
 from scformat.manifest import Finding, ObsColumn, as_json
 from scformat.manifest import Table as ManifestTable
 from scformat.publishing import Place, alone, check_unchanged
-from scformat.storage import Storage, write_groups, write_strings
+from scformat.storage import Storage
 from scformat.store import Store
 from scformat.strings import Strings
 from scformat.tables import build_table, read_entry
 from scformat.tables.files import table_path, write_table_arrays
 from scformat.version import __version__
+from scformat.writing import write_groups, write_strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

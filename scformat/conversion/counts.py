@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from scformat.conversion.encoder import RowEncoder
     from scformat.conversion.engine import Engine
     from scformat.conversion.journal import Journal
-    from scformat.storage import ArrayWriter, Storage
+    from scformat.storage import Storage
+    from scformat.writing import ArrayWriter
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

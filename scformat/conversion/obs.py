@@ -9,8 +9,8 @@ import numpy as np
 
 from scformat import layout
 from scformat.manifest import ObsColumn, ObsValues, SourceColumn
-from scformat.storage import write_array, write_strings
 from scformat.strings import Strings
+from scformat.writing import write_array, write_strings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

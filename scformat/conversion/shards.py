@@ -22,7 +22,7 @@ from scformat.conversion.recount import recount
 from scformat.conversion.stats import tallying
 from scformat.entries import gather_rows
 from scformat.layout import ENTRY_SHARD, cut_shards
-from scformat.storage import WholeFiles
+from scformat.writing import WholeFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

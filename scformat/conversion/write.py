@@ -33,11 +33,12 @@ from scformat.manifest import (
 )
 from scformat.ontology import descendant_counts
 from scformat.root import encode_root
-from scformat.storage import MANIFEST_KEY, ArrayWriter, Storage, write_array, write_groups, write_strings, write_table
+from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store import Store
 from scformat.strings import Strings
 from scformat.tables import build_table, with_table
 from scformat.version import __version__
+from scformat.writing import ArrayWriter, write_array, write_groups, write_strings, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

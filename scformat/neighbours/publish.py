@@ -24,8 +24,9 @@ from scformat.neighbours.lists import (
 )
 from scformat.publishing import place_of
 from scformat.sources.matrices import ArrayRows, SparseMatrix
-from scformat.storage import ArrayWriter, Storage, write_groups
+from scformat.storage import Storage
 from scformat.tables.build import cells_digest
+from scformat.writing import ArrayWriter, write_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

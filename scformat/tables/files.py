@@ -11,12 +11,12 @@ from scformat.errors import InvalidDataError, UsageError
 from scformat.manifest import Array, as_json
 from scformat.sampling import AliasTable, ResidentRows, RowList, Strata, Table
 from scformat.sampling.alias import CAPACITY
-from scformat.storage import write_array, write_table
 from scformat.store.codes import check_codes
 from scformat.store.fetch import read_at
 from scformat.tables.build import cells_digest
 from scformat.tables.model import TableEntry
 from scformat.tables.view import SamplingTable, TableInfo
+from scformat.writing import write_array, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

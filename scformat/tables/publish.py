@@ -18,10 +18,11 @@ from scformat.manifest import VERSION, as_json
 from scformat.manifest import Table as ManifestTable
 from scformat.publishing import place_of
 from scformat.root import NO_DIGEST, root_digest
-from scformat.storage import MANIFEST_KEY, Storage, write_groups
+from scformat.storage import MANIFEST_KEY, Storage
 from scformat.tables.files import entry_arrays, open_entry, table_path, write_table_arrays
 from scformat.tables.model import FEATURE, TableEntry, TableFile, TableName
 from scformat.version import __version__
+from scformat.writing import write_groups
 
 if TYPE_CHECKING:
     from scformat.manifest import Manifest

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scformat.errors import StorageError
-from scformat.storage import array_digest, array_spec
+from scformat.storage import array_spec
 from scformat.structure.arrays import arrays_of, fill_of, grid_places, n_files
 from scformat.structure.sink import several
 from scformat.validation.shard import ShardDecoder
+from scformat.writing import array_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

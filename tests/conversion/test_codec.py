@@ -20,8 +20,9 @@ from scformat.codec import encode_json, encode_shard
 from scformat.errors import InvalidDataError, UnsupportedError
 from scformat.layout import ArraySpec, absent_value, cut_shards
 from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
-from scformat.storage import ArrayWriter, Storage, array_digest, write_array, write_strings
+from scformat.storage import Storage
 from scformat.strings import Strings
+from scformat.writing import ArrayWriter, array_digest, write_array, write_strings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,7 +30,8 @@ from scformat.errors import (
 from scformat.neighbours import FEATURE, NeighbourLists, add_neighbours, neighbours_from_sources
 from scformat.neighbours import lists as lists_module
 from scformat.root import encode_root, root_digest
-from scformat.storage import Storage, write_array
+from scformat.storage import Storage
+from scformat.writing import write_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from scformat.genes.table import gene_key
 from scformat.ontology import Term, Vocabulary, build_graph, descendant_counts
 from scformat.random import DOMAIN_ORDER, DOMAIN_SPLIT, words64
 from scformat.splits import SplitSpec, assign, group_key
-from scformat.storage import array_digest
+from scformat.writing import array_digest
 
 CELLS: tuple[dict[int, int], ...] = ({3: 2, 65_543: 70_000}, {}, {0: 1, 1: 5, 7: 300, 131_080: 2})
 N_GENES = 131_081

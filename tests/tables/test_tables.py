@@ -441,7 +441,8 @@ def test_lost_and_damaged_arrays_are_refused(path: Path, member: str) -> None:
     ],
 )
 def test_arrays_that_would_lead_astray_are_refused(path: Path, member: str, change: Any) -> None:
-    from scformat.storage import Storage, write_table
+    from scformat.storage import Storage
+    from scformat.writing import write_table
 
     store = scformat.open(path)
     add_table(store, "ct", build_table(store, "kind:scaled(5)"))

@@ -41,7 +41,8 @@ def build(originals: list[Path], destination: Path, n_cells: int) -> None:
     import scformat
     from scformat.manifest import Manifest, as_json
     from scformat.root import encode_root
-    from scformat.storage import Storage, write_table
+    from scformat.storage import Storage
+    from scformat.writing import write_table
 
     stores = [scformat.open(path) for path in originals]
     document = as_json(stores[0].manifest)
