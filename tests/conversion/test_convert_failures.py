@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from messages import messages
 from samples import counts_matrix, files_of, gene_ids, sample
 
 import scformat
@@ -354,8 +355,8 @@ def test_a_full_disk_is_one_line(layout: str, order: str, name: str, work: Path)
             [*command, "--order", order], env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
         assert ended.returncode == 3, ended.stderr
-        lines = ended.stderr.strip().splitlines()
-        assert len(lines) == 1
+        lines = messages(ended.stderr)
+        assert len(lines) == 1, ended.stderr
         assert lines[0].startswith("error: ")
         assert "File too large" in lines[0] or "No space" in lines[0]
         assert str(work) in lines[0], "it says where"

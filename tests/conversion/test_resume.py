@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from messages import messages
 from samples import counts_matrix, files_of, sample
 
 import scformat
@@ -225,14 +226,14 @@ def test_an_interrupted_command_says_how_to_go_on(sources: list[Path], tmp_path:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, *command], env=environment, capture_output=True, text=True, check=False
     )
-    assert (ended.returncode, ended.stderr.count("\n")) == (130, 1), ended.stderr
+    assert (ended.returncode, len(messages(ended.stderr))) == (130, 1), ended.stderr
     assert ended.stderr.startswith("interrupted; ")
     assert "--resume" in ended.stderr
     run = [sys.executable, "-W", "error", "-m", "scformat", *command]
     again = subprocess.run(
         [*run, "--resume", "--seed", "2"], env=environment, capture_output=True, text=True, check=False
     )
-    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert (again.returncode, len(messages(again.stderr))) == (2, 1)
     assert "another seed; expected 0; found 2" in again.stderr
     again = subprocess.run([*run, "--resume"], env=environment, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 import pytest
+from messages import messages
 from samples import counts_matrix, files_of, sample
 
 import scformat
@@ -136,7 +137,7 @@ def test_a_killed_client_goes_on(client: Client, sources: list[Path], whole: Who
 def test_an_interrupted_command_goes_on_with_other_workers(sources: list[Path], whole: Whole, tmp_path: Path) -> None:
     command = [*sources, tmp_path / "a.cells", "--dask", "local:1"]
     ended = converting("os.killpg(0, signal.SIGINT)", *command)
-    assert (ended.returncode, ended.stderr.count("\n")) == (130, 1), ended.stderr
+    assert (ended.returncode, len(messages(ended.stderr))) == (130, 1), ended.stderr
     assert "--resume" in ended.stderr
     ended = converting("pass", *command, "--resume")
     assert ended.returncode == 0, ended.stderr
@@ -191,6 +192,6 @@ def test_what_the_command_says(
         [sys.executable, "-W", "error", "-c", code, "convert", *map(str, sources), str(tmp_path / "a"), "--dask", dask],
         env={**ENVIRONMENT, **environment}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (ended.returncode, ended.stderr.count("\n")) == (status, 1), ended.stderr
+    assert (ended.returncode, len(messages(ended.stderr))) == (status, 1), ended.stderr
     assert says in ended.stderr
     assert list(tmp_path.iterdir()) == []

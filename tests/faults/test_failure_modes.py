@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 from commands import Command, run
+from messages import messages
 from samples import counts_matrix, files_of, sample
 from scipy import sparse
 
@@ -65,7 +66,7 @@ def remount(place: Path, options: str) -> None:
 
 def check_failure(ended: subprocess.CompletedProcess[str], *, says: str) -> None:
     assert ended.returncode == 3, ended.stderr
-    lines = ended.stderr.strip().splitlines()
+    lines = messages(ended.stderr)
     assert len(lines) == 1, ended.stderr
     assert lines[0].startswith("error: ")
     assert says in lines[0]
