@@ -186,7 +186,8 @@ def _make_csr(
     at = held.places(rows)
     total, source = held.total[at], held.source[at]
     labels = held.labels[:, at].astype(np.int64)
-    rooms = np.diff(np.cumsum(held.n_values[at], dtype=np.int64)[ends - 1], prepend=0)
+    n_values = np.concatenate(([0], np.cumsum(held.n_values[at], dtype=np.int64)))
+    rooms = np.diff(n_values[ends], prepend=0)
     index = np.dtype(np.int32 if rooms.max() < MOST_VALUES else np.int64)
     offsets = np.empty(len(rows) + len(wanted), index)
     a_value = index.itemsize + 4

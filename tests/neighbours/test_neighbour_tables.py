@@ -278,32 +278,30 @@ def test_a_feature_that_nobody_knows_is_not_broken(store: Store, path: Path) -> 
 def test_other_cells_are_refused(store: Store, path: Path) -> None:
     manifest = add_neighbours(store, "knn", graph(store.n_cells, 0), weight="distance")
     entry = manifest.neighbours[0]  # type: ignore[index]
-    for change in ({"cells": "0" * 64}, {"n_rows": store.n_cells + 1}):
+    for change, refused in (
+        ({"cells": "0" * 64}, pytest.raises(UsageError, match="other-cells")),
+        ({"n_rows": store.n_cells + 1}, pytest.raises(InvalidDataError, match="bad-manifest")),
+    ):
         changed = manifest.model_copy(update={"neighbours": [entry.model_copy(update=change)]})
         (path / "zarr.json").write_bytes(encode_root(changed))
-        with pytest.raises(UsageError, match="other-cells"):
+        with refused:
             scformat.open(path).neighbours["knn"]
 
 
-def test_cells_that_came_later_have_no_neighbours(store: Store, path: Path) -> None:
+def test_cells_that_came_later_have_no_neighbours(store: Store, path: Path, tmp_path: Path) -> None:
     made = graph(store.n_cells, 0)
-    manifest = add_neighbours(store, "knn", made, k=4, weight="distance")
-    first = manifest.parts[0]
-    second = first.model_copy(update={"start": store.n_cells})
-    grown = manifest.model_copy(
-        update={"parts": [first, second], "n_cells": 2 * store.n_cells, "required_features": ["parts"]}
-    )
-    (path / "zarr.json").write_bytes(encode_root(grown))
-    later = scformat.open(path)
+    add_neighbours(store, "knn", made, k=4, weight="distance")
+    sample(counts_matrix(30, 20, seed=9), prefix="late").write_h5ad(tmp_path / "late.h5ad")
+    later = scformat.append(path, [tmp_path / "late.h5ad"], jobs=1, ontology=False)
     table = later.neighbours["knn"]
-    assert table.n_rows == store.n_cells
-    some = np.array([store.n_cells, 3, 2 * store.n_cells - 1, store.n_cells - 1])
+    assert (table.n_rows, later.n_cells) == (store.n_cells, store.n_cells + 30)
+    some = np.array([store.n_cells, 3, later.n_cells - 1, store.n_cells - 1])
     rows, weights = plain_lists(made, 4)
     assert table.rows(some)[[1, 3]].tolist() == rows[some[[1, 3]]].tolist()
     assert (table.rows(some)[[0, 2]] == -1).all()
     assert table.weights(some).tolist() == [[0] * 4, weights[3].tolist(), [0] * 4, weights[some[3]].tolist()]
     with pytest.raises(RowIndexError):
-        table.rows([2 * store.n_cells])
+        table.rows([later.n_cells])
     with pytest.raises(RowIndexError):
         table.weights([-1])
 
