@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +16,14 @@ from scformat.strings import Strings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import anndata
 
     from scformat.columns import Column
     from scformat.sources import CountsMatrix
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 
 def _whole(matrix: CountsMatrix, step: int = 97) -> np.ndarray[Any, Any]:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from messages import messages
 from scipy import sparse
 
 import scformat
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 RUN = [sys.executable, "-W", "error", "-c"]
 HERE = Path(__file__).resolve().parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (HERE.parents[1], HERE, HERE.parent / "helpers")))}
 
 
 def write_study(path: Path, *, cells: int = 6) -> Path:
@@ -146,7 +147,7 @@ sys.exit(status)
         env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert ended.returncode == 1, ended.stderr
-    (line,) = ended.stderr.strip().splitlines()
+    (line,) = messages(ended.stderr)
     assert line.startswith(f"error: {bad}: the HDF5 library crashed over it (SIGSEGV)")
     assert line.endswith("[source-crashed]")
     assert not (tmp_path / "a.cells").exists()
