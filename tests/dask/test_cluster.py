@@ -104,6 +104,7 @@ import os, signal, sys
 import pytest, small_blocks, scformat
 from scformat.cli import main
 small_blocks.shrink(pytest.MonkeyPatch())
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of a shell's background is born ignoring it
 real = scformat.convert
 def convert(*arguments, progress, **options):
     def watched(stage, done, total):

@@ -94,11 +94,11 @@ def test_a_process_that_ends_between_questions_costs_nothing(tmp_path: Path) -> 
 def test_a_crash_in_the_middle_of_a_read_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     bad, good = open_source(endless(tmp_path / "bad.h5ad")), open_source(write_study(tmp_path / "good.h5ad"))
     with (
-        killing(tmp_path / "bad.h5ad", times=2) as killed,
+        killing(tmp_path / "bad.h5ad", times=10) as killed,
         pytest.raises(InvalidDataError, match=r"bad\.h5ad: .*SIGSEGV") as error,
     ):
         bad.obs()
-    assert len(killed) == 2
+    assert len(killed) >= 2, "one that had not been asked yet is no crash"
     assert error.value.code == "source-crashed"
     assert list(good.obs()) == ["score", "kind"]
     good.close()
@@ -124,7 +124,7 @@ def test_the_limit_of_processor_time_ends_a_process() -> None:
 
 def test_a_source_that_crashes_when_it_is_opened_can_be_skipped(tmp_path: Path) -> None:
     good, bad = write_study(tmp_path / "good.h5ad"), endless(tmp_path / "bad.h5ad", "obs/_index")
-    with killing(tmp_path / "bad.h5ad", times=2):
+    with killing(tmp_path / "bad.h5ad", times=10):
         store = scformat.convert([good, bad], tmp_path / "a.cells", on_bad="skip", jobs=1)
     assert list(store.sources.index) == ["good"]
     assert [(skipped.path, skipped.code) for skipped in store.manifest.skipped] == [("bad.h5ad", "source-crashed")]
@@ -138,7 +138,7 @@ from pathlib import Path
 from test_sources_crashes import killing
 from scformat.cli import main
 
-with killing(Path(sys.argv[3]), times=2):
+with killing(Path(sys.argv[3]), times=10):
     status = main()
 sys.exit(status)
 """
