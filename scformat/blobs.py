@@ -124,6 +124,14 @@ class Blobs(Ranges, Protocol):
         """Every key, sorted."""
 
 
+def local_path(url: str) -> str | None:
+    """Return the path that an address stands for, None where it is one of a bucket or a server."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    return parts.path if parts.scheme == "file" else None
+
+
 def open_blobs(url: str | os.PathLike[str]) -> Blobs:
     """Open a path or an address: ``s3://``, ``gs://``, ``http(s)://``, ``file://``.
 
@@ -133,11 +141,10 @@ def open_blobs(url: str | os.PathLike[str]) -> Blobs:
         ``unknown-scheme``.
     """
     text = os.fspath(url)
+    path = local_path(text)
+    if path is not None:
+        return Directory(path)
     parts = urlsplit(text)
-    if "://" not in text:
-        return Directory(text)
-    if parts.scheme == "file":
-        return Directory(parts.path)
     if parts.scheme in SCHEMES:
         return Objects(text, object_spec(parts, os.environ))
     raise UsageError(

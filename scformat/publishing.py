@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from scformat.blobs import system_errors
+from scformat.blobs import local_path, system_errors
 from scformat.codec import encode_json
 from scformat.errors import ScformatError, StorageError, UnsupportedError, UsageError
 from scformat.layout import group_metadata
@@ -85,12 +85,12 @@ def place_of(store: Store, what: str, *, hint: str | None = None) -> Place:
             found=", ".join(map(repr, unknown)),
             hint="install a newer scformat",
         )
-    path = store.alone().path  # of one store: what is added belongs to it alone
-    parts = urlsplit(path)
-    if "://" not in path or parts.scheme == "file":
-        return _InDirectory(Path(path if parts.scheme != "file" else parts.path))
-    if parts.scheme in ("s3", "gs", "gcs"):
-        return _InBucket(Storage(path))
+    address = store.alone().path  # of one store: what is added belongs to it alone
+    path = local_path(address)
+    if path is not None:
+        return _InDirectory(Path(path))
+    if urlsplit(address).scheme in ("s3", "gs", "gcs"):
+        return _InBucket(Storage(address))
     raise UsageError(
         "cannot-add",
         f"{what} are added to stores in directories and buckets only",

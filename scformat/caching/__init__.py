@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from scformat.blobs import local_path
 from scformat.caching.blocks import BLOCK, Blocks, Requests, blocks_of, copy_ranges, plan_requests
 from scformat.caching.files import put_blocks, take_blocks
 from scformat.caching.room import STAGED, Room
@@ -71,8 +72,8 @@ def choose_cache(
     UsageError
         ``bad-size``; ``no-cache``: a size, but no directory.
     """
-    is_local = "://" not in url or url.startswith("file://")
-    given = (None if is_local else environment.get("SCFORMAT_CACHE")) if directory is None else os.fspath(directory)
+    by_default = environment.get("SCFORMAT_CACHE") if local_path(url) is None else None
+    given = by_default if directory is None else os.fspath(directory)
     if not given:
         if size is not None:
             raise UsageError("no-cache", "a size of a cache, but no directory", hint="give cache too")

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scformat.blobs import system_errors
-from scformat.conversion.bucket import in_bucket, is_bucket
+from scformat.blobs import local_path, system_errors
+from scformat.conversion.bucket import in_bucket
 from scformat.conversion.cluster import cluster
 from scformat.conversion.engine import Threads
 from scformat.conversion.options import Options, check_options
@@ -66,7 +66,8 @@ def convert_sources(
 
 def _place(target: str, requests: Sequence[Request], options: Options) -> AbstractContextManager[Workplace | None]:
     """Give the place where a store is made, and published on leaving."""
-    if is_bucket(target):
+    given = local_path(target)
+    if given is None:
         if options.dask is not None:
             raise UsageError(
                 "cannot-share",
@@ -75,7 +76,7 @@ def _place(target: str, requests: Sequence[Request], options: Options) -> Abstra
                 hint="convert into a directory that all of them see, and copy it, zarr.json last",
             )
         return in_bucket(target, overwrite=options.overwrite, resume=options.resume)
-    path = Path(target.removeprefix("file://")).expanduser()
+    path = Path(given).expanduser()
     if path.is_symlink():
         path = path.resolve()
     check_parent(path)

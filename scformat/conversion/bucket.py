@@ -26,11 +26,6 @@ CLAIM = f"parts/{MANIFEST_KEY}"
 """Object of every store, written first with bytes of one conversion only, and at the end as it should be."""
 
 
-def is_bucket(destination: str) -> bool:
-    """Tell whether a destination is an address rather than a path."""
-    return "://" in destination and urlsplit(destination).scheme != "file"
-
-
 @contextlib.contextmanager
 def in_bucket(destination: str, *, overwrite: bool, resume: bool) -> Iterator[Workplace]:
     """Give a prefix of a bucket where nothing lies; what was written goes again unless a root is there at the end.

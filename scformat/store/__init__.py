@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scformat.blobs import local_path
 from scformat.caching import Cache, choose_cache
 from scformat.columns import Column
 from scformat.errors import RowIndexError, StorageError, UsageError, unknown_name
@@ -60,7 +61,8 @@ def open_store(
     data = storage.read(MANIFEST_KEY)
     if data is None:
         storage.check_place()
-        is_file = "://" not in text and Path(storage.url).is_file()
+        place = local_path(storage.url)
+        is_file = place is not None and Path(place).is_file()
         found = "a file; a store is a directory" if is_file else None
         hint = "make one with: scformat convert SRC... DST"
         raise StorageError("no-store", "there is no store", where=text, found=found, hint=hint)
