@@ -53,9 +53,6 @@ class Place(Protocol):
     def claim(self, path: str) -> bool:
         """Take a path that nobody has; False where another did."""
 
-    def discard(self, paths: Sequence[str]) -> None:
-        """Remove what lies below paths that are this writer's alone."""
-
     def replace_root(self, store: Store, new: Manifest) -> Manifest:
         """Put another manifest in the place of the one that `store` was opened with; return it as it was written.
 
@@ -118,10 +115,6 @@ class _InDirectory:
                 return False
         return True
 
-    def discard(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self.storage.discard(path)
-
     def replace_root(self, store: Store, new: Manifest) -> Manifest:
         with replacing(self.directory):
             return _replace(self.storage, store, new)
@@ -142,16 +135,20 @@ class _InBucket:
         yield []
 
     def claim(self, path: str) -> bool:
-        # Bytes that nobody else writes: of two alike, each would find its own. The group's own take their place later.
-        mine = {**group_metadata(), "attributes": {"claimed": uuid.uuid4().hex}}
-        return self.storage.replace(f"{path}/{MANIFEST_KEY}", encode_json(mine), expected=None)
-
-    def discard(self, paths: Sequence[str]) -> None:
-        for path in paths:
-            self.storage.discard(path)
+        return claim_group(self.storage, path)
 
     def replace_root(self, store: Store, new: Manifest) -> Manifest:
         return _replace(self.storage, store, new)
+
+
+def claim_group(storage: Storage, path: str) -> bool:
+    """Be the first in a bucket to write a group; False where another was.
+
+    Its bytes are some that nobody else writes: of two alike, each would find its own. Those of the group take their
+    place later.
+    """
+    mine = {**group_metadata(), "attributes": {"claimed": uuid.uuid4().hex}}
+    return storage.replace(f"{path}/{MANIFEST_KEY}", encode_json(mine), expected=None)
 
 
 def _replace(storage: Storage, store: Store, new: Manifest) -> Manifest:

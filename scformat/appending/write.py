@@ -48,8 +48,9 @@ def write_append(
         ``store-changed``: another process replaced the root since the store was opened.
     """
     old = existing.manifest
-    check_unchanged(existing.store, place)
-    if place.directory is not None:
+    if place.directory is None:
+        check_unchanged(existing.store, place)
+    else:
         with alone(place.directory) as free:
             check_unchanged(existing.store, place)
             if free:
@@ -197,7 +198,8 @@ def _claimed(place: Place, old: Manifest) -> Iterator[int]:
             if f"parts/{number}" not in place.root().groups:
                 own = [f"{name}/{number}" for name in _NUMBERED if name != "parts"]
                 again = [f"parts/{k}/obs-{number}" for k in range(1, number)]
-                place.discard([*own, *again, f"parts/{number}"])
+                for path in [*own, *again, f"parts/{number}"]:
+                    place.storage.discard(path)
         raise
 
 

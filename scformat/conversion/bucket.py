@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scformat.codec import encode_json
 from scformat.conversion.publish import Workplace
 from scformat.errors import ScformatError, StorageError, UsageError
-from scformat.layout import group_metadata
+from scformat.publishing import claim_group
 from scformat.storage import MANIFEST_KEY, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLAIM = f"parts/{MANIFEST_KEY}"
-"""Object of every store, written first with bytes of one conversion only, and at the end as it should be."""
+CLAIM = "parts"
+"""Group of every store, written first with bytes of one conversion only, and at the end as it should be."""
 
 
 @contextlib.contextmanager
@@ -63,8 +61,7 @@ def in_bucket(destination: str, *, overwrite: bool, resume: bool) -> Iterator[Wo
     storage = Storage(destination)
     if storage.keys():
         raise _occupied(storage)
-    mine = {**group_metadata(), "attributes": {"claimed": uuid.uuid4().hex}}
-    if not storage.replace(CLAIM, encode_json(mine), expected=None):
+    if not claim_group(storage, CLAIM):
         raise _occupied(storage)
     try:
         with tempfile.TemporaryDirectory(prefix="scformat-") as scratch:
