@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -163,6 +163,11 @@ def array_metadata(spec: ArraySpec) -> dict[str, Any]:
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
         "attributes": {},
     }
+
+
+def groups_above(arrays: Iterable[str]) -> set[str]:
+    """Return the path of every group that some arrays lie in, the root apart."""
+    return {path[:i] for path in arrays for i, letter in enumerate(path) if letter == "/"}
 
 
 def group_metadata() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scformat.codec import encode_json, encode_shard
 from scformat.manifest import Array, StringArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -141,9 +141,9 @@ def write_table(storage: Storage, path: str, values: NDArray[Any], *, fill: floa
     return write_array(storage, layout.table(path, values, fill=fill), values)
 
 
-def write_groups(storage: Storage, arrays: Sequence[str]) -> dict[str, str]:
+def write_groups(storage: Storage, arrays: Iterable[str]) -> dict[str, str]:
     """Write the group above every array path, the root apart; return the SHA-256 of each."""
-    groups = sorted({path[:i] for path in arrays for i, letter in enumerate(path) if letter == "/"})
+    groups = sorted(layout.groups_above(arrays))
     data = encode_json(layout.group_metadata())
     for written in [storage.write(f"{group}/zarr.json", data) for group in groups]:
         written.result()

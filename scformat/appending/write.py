@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scformat.conversion.obs import ObsPlan, write_column
-from scformat.conversion.write import array_paths, write_genes, write_label, write_part
+from scformat.conversion.write import write_genes, write_label, write_part
 from scformat.errors import ScformatError
-from scformat.manifest import Finding, ObsColumn, as_json
+from scformat.layout import groups_above
+from scformat.manifest import Finding, ObsColumn, as_json, every_array
 from scformat.manifest import Table as ManifestTable
 from scformat.publishing import Place, alone, check_unchanged
 from scformat.storage import Storage
@@ -63,8 +64,9 @@ def write_append(
         storage.sync()
         tables, findings = _tables(storage, existing, manifest, begun, progress)
         manifest = manifest.model_copy(update={"tables": tables, "findings": [*manifest.findings, *findings]})
-        groups = write_groups(storage, sorted(set(array_paths(manifest)) - set(array_paths(old))))
-        named = {path[:i] for path in array_paths(manifest) for i, letter in enumerate(path) if letter == "/"}
+        paths, known = ({array.path for array in every_array(m)} for m in (manifest, old))
+        groups = write_groups(storage, paths - known)
+        named = groups_above(paths)
         kept = {path: digest for path, digest in old.groups.items() if path in named}
         storage.sync()
         return place.replace_root(

@@ -30,6 +30,7 @@ from scformat.manifest import (
     SourceRecord,
     Splits,
     as_json,
+    every_array,
 )
 from scformat.ontology import descendant_counts
 from scformat.root import encode_root
@@ -94,7 +95,7 @@ def write_store(
         groups={},
         sha256="0" * 64,
     )
-    groups = write_groups(storage, sorted(set(array_paths(manifest))))
+    groups = write_groups(storage, [array.path for array in every_array(manifest)])
     manifest = manifest.model_copy(update={"groups": groups})
     for spec in plan.options.weights:
         store = Store(storage, manifest)
@@ -103,25 +104,6 @@ def write_store(
     storage.sync()
     if not storage.replace(MANIFEST_KEY, encode_root(manifest), expected=None):
         raise UsageError("destination-exists", "the destination has come to exist", where=storage.url)
-
-
-def array_paths(manifest: Manifest) -> list[str]:
-    """Path of every array that a manifest names."""
-    found: list[str] = []
-
-    def walk(value: object) -> None:
-        if isinstance(value, dict):
-            if "sha256" in value and "chunk" in value:
-                found.append(value["path"])
-            else:
-                for member in value.values():
-                    walk(member)
-        elif isinstance(value, list):
-            for member in value:
-                walk(member)
-
-    walk(as_json(manifest))
-    return found
 
 
 def write_genes(storage: Storage, path: str, index: GeneIndex, mode: str) -> Genes:

@@ -16,7 +16,6 @@ from scformat.columns import Column
 from scformat.errors import RowIndexError, StorageError, UsageError, unknown_name
 from scformat.expression import parse
 from scformat.layout import RECOMPUTE
-from scformat.manifest import every_array
 from scformat.storage import MANIFEST_KEY, Storage
 from scformat.store.cells import Cells
 from scformat.store.labels import Label, Labels
@@ -26,6 +25,7 @@ from scformat.store.opening import open_root, require_genes
 from scformat.store.segments import Segment
 from scformat.store.sources import Sources
 from scformat.strings import Strings
+from scformat.structure.arrays import arrays_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
@@ -70,7 +70,7 @@ def open_store(
     if not isinstance(cache, Cache):
         cache = choose_cache(cache, cache_size, url=storage.url, environment=os.environ)
     if cache is not None:
-        storage.keep(cache, {array.path: array.sha256 for array in every_array(manifest)})
+        storage.keep(cache, {array.path: array.sha256 for array in arrays_of(manifest)})
     return Store(storage, manifest)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from scformat.layout import BYTE_FILL, CODE_FILL, FLAG_FILL
 from scformat.manifest import Array, Table
-from scformat.storage import array_spec
+from scformat.regions import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,13 +64,7 @@ def n_files(array: Array) -> int:
 
 def grid_places(array: Array) -> Iterator[tuple[int, ...]]:
     """Yield the places of an array's grid in C order; unlike ``numpy.ndindex`` of a grid of any size."""
-    grid = array_spec(array).grid
-    for flat in range(n_files(array)):
-        place, rest = [], flat
-        for extent in reversed(grid):
-            rest, at = divmod(rest, extent)
-            place.append(at)
-        yield tuple(reversed(place))
+    return files_of(tuple((0, n) for n in array.shape), tuple(array.shard))
 
 
 def fill_of(array: Array | ArraySpec) -> np.generic | None:

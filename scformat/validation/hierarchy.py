@@ -70,7 +70,7 @@ def _read(storage: Storage, key: str, requirement: str, findings: Findings) -> b
 
 
 def _check_groups(storage: Storage, manifest: Manifest, findings: Findings) -> None:
-    wanted = {a.path[:i] for a in arrays_of(manifest) for i, letter in enumerate(a.path) if letter == "/"}
+    wanted = layout.groups_above(a.path for a in arrays_of(manifest))
     listed = manifest.groups
     for text, names in (("lacks groups", wanted - listed.keys()), ("lists what is no group", listed.keys() - wanted)):
         if names:
