@@ -48,7 +48,7 @@ Written: TypeAlias = "Pending[object]"
 """A write under way."""
 
 
-class _Done(Generic[T_co]):
+class Done(Generic[T_co]):
     """What was done at once."""
 
     def __init__(self, answer: T_co) -> None:
@@ -183,16 +183,16 @@ class Directory:
         """Read a file's last bytes."""
         with system_errors(self._root / key), self._opened(self._root / key) as handle:
             if handle is None:
-                return _Done(None)
+                return Done(None)
             length = os.fstat(handle).st_size
-            return _Done(os.pread(handle, size, max(0, length - size)))
+            return Done(os.pread(handle, size, max(0, length - size)))
 
     def begin_ranges(
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
     ) -> Pending[None]:
         """Read ranges of a file."""
         self.read_ranges(key, starts, stops, out)
-        return _Done(None)
+        return Done(None)
 
     def read_ranges(
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
@@ -219,7 +219,7 @@ class Directory:
                 if self.read(key) != data:
                     replace_file(path, data)
         self._unsynced.add(path)
-        return _Done(None)
+        return Done(None)
 
     def prepare(self, key: str) -> None:
         """Make the directory of a file."""

@@ -135,12 +135,6 @@ class Objects:
 
         return Later(self._at(key), take)
 
-    def read_ranges(
-        self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
-    ) -> None:
-        """Read ranges of an object."""
-        self.begin_ranges(key, starts, stops, out).result()
-
     def begin_ranges(
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
     ) -> Later[None]:

@@ -30,7 +30,7 @@ from scformat.manifest import Array, StringArray
 from scformat.native import decode_chunks
 from scformat.pool import Pool
 from scformat.regions import Region, chunks_within, copy_shared, files_of, spans_of
-from scformat.strings import Strings
+from scformat.strings import Strings, offsets_fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -459,7 +459,7 @@ class Storage:
         n_bytes = strings.bytes.shape[0]
         data = self.read_array(strings.bytes) if n_bytes else np.empty(0, np.uint8)
         where = self.at(strings.offsets.path)
-        if offsets[0] != 0 or offsets[-1] != n_bytes or (np.diff(offsets) < 0).any():
+        if not offsets_fit(offsets, n_bytes):
             raise InvalidDataError("bad-offsets", "string offsets do not fit their bytes", where=where)
         return self.checked_text(strings, Strings(data=data, offsets=offsets))
 

@@ -95,3 +95,8 @@ class Strings:
         out = np.empty(len(self), object)
         out[:] = list(self)
         return out
+
+
+def offsets_fit(offsets: NDArray[np.int64], n: int) -> bool:
+    """Tell whether offsets begin with 0, never decrease and end with `n`."""
+    return len(offsets) > 0 and int(offsets[0]) == 0 and int(offsets[-1]) == n and bool((np.diff(offsets) >= 0).all())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from scformat.blobs import local_path
+from scformat.blobs import Done, local_path
 from scformat.caching.blocks import BLOCK, Blocks, Requests, blocks_of, copy_ranges, plan_requests
 from scformat.caching.files import put_blocks, take_blocks
 from scformat.caching.room import STAGED, Room
@@ -117,7 +117,7 @@ class Cached:
         wanted = blocks_of(starts, stops)
         held = np.empty((len(wanted), BLOCK), np.uint8)
         if self._take(name, wanted, held).all():
-            return _Done(held.reshape(-1)[:size].tobytes())
+            return Done(held.reshape(-1)[:size].tobytes())
         asked = self._place.begin_tail(key, size)
 
         def take() -> bytes | None:
@@ -141,7 +141,7 @@ class Cached:
         there = self._take(name, wanted, held)
         if there.all():
             _hand_out(wanted, held, starts, stops, out)
-            return _Done(None)
+            return Done(None)
         missing = wanted.where(~there)
         requests = plan_requests(missing, read_through=self._place.read_through)
         fresh = self._pool.empty(requests.nbytes, np.uint8)
@@ -224,16 +224,6 @@ def _hand_out(
     begins = np.searchsorted(blocks.numbers, starts // BLOCK) * BLOCK + starts % BLOCK
     lengths = stops - starts
     copy_ranges(held.reshape(-1), begins, lengths, out, np.cumsum(lengths) - lengths)
-
-
-class _Done(Generic[T]):
-    """What was there."""
-
-    def __init__(self, answer: T) -> None:
-        self._answer = answer
-
-    def result(self) -> T:
-        return self._answer
 
 
 class _Later(Generic[T]):

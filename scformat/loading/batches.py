@@ -131,7 +131,7 @@ def make_batches(
         return
     for rows, positions in wanted:
         at = held.places(rows)
-        starts, stops, total = held.starts[at], held.stops[at], held.total[at]
+        starts, stops, total, source = held.starts[at], held.stops[at], held.total[at], held.source[at]
         cells = (*_cells(held, starts, stops, total, positions, how), how.n_genes)
         dense = tokens = None
         if how.output == "dense":
@@ -140,21 +140,19 @@ def make_batches(
         else:
             assert how.tokens is not None  # a loader of tokens has one
             spec = how.tokens
-            shape = (len(rows), spec.max_len)
-            tokens = np.empty(shape, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
-            tokens[0][:] = how.n_columns if spec.pad_id is None else spec.pad_id
+            shape, pad = (len(rows), spec.max_len), how.n_columns if spec.pad_id is None else spec.pad_id
+            tokens = np.full(shape, pad, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
             measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
             kind = ("top", "random", "all").index(spec.how)
-            fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, held.source[at], measured, *tokens)
-            absent = held.source[at] < 0  # zero genes are not for cells that are not there
-            tokens[0][absent] = how.n_columns if spec.pad_id is None else spec.pad_id
-            tokens[1][absent], tokens[2][absent] = 0, True
+            fault, bad = tokenize(*cells, how.n_columns, kind, spec.add_zero_genes, source, measured, *tokens)
+            absent = source < 0  # zero genes are not for cells that are not there
+            tokens[0][absent], tokens[1][absent], tokens[2][absent] = pad, 0, True
         if fault:
             raise _error(fault, int(rows[bad]), how)
         yield Arrays(
             rows=rows,
             positions=positions,
-            source=held.source[at],
+            source=source,
             total=total,
             labels=held.labels[:, at].astype(np.int64),
             dense=dense,

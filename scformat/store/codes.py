@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from scformat.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -32,11 +30,6 @@ def check_codes(codes: NDArray[Any], allowed: range, *, where: str) -> None:
             found=low if low < allowed.start else high,
             hint="run scformat validate",
         )
-
-
-def fit(offsets: NDArray[np.int64], n: int) -> bool:
-    """Tell whether offsets begin with 0, never decrease and end with `n`."""
-    return len(offsets) > 0 and int(offsets[0]) == 0 and int(offsets[-1]) == n and bool((np.diff(offsets) >= 0).all())
 
 
 def label_codes(manifest: Manifest, name: str) -> range:

@@ -14,6 +14,7 @@ from scformat.layout import MISSING, RECORD_FIELDS
 from scformat.store.codes import check_codes, label_codes, source_numbers, split_codes
 from scformat.store.fetch import Decoded, read_at, read_rows
 from scformat.store.obs import read_column
+from scformat.strings import offsets_fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class Segment:
     def shard_rows(self) -> NDArray[np.int64]:
         """First row of each shard, and the number of cells at the end."""
         rows = self.storage.read_array(self.part.shard_rows)
-        if rows[0] != 0 or rows[-1] != self.part.n_cells or (np.diff(rows) < 0).any():
+        if not offsets_fit(rows, self.part.n_cells):
             raise InvalidDataError(
                 "bad-shard-rows", "shards do not cover the cells", where=self.storage.at(self.part.shard_rows.path)
             )

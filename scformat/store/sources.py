@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from scformat.errors import InvalidDataError, unknown_name
 from scformat.manifest import SourceRecord
-from scformat.store.codes import check_codes, fit
+from scformat.store.codes import check_codes
+from scformat.strings import offsets_fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +127,7 @@ class Sources:
         segment, local = self._place_of(number)
         read, described = segment.storage, segment.part.sources
         offsets = read.read_array(described.var_offsets)
-        if not fit(offsets, described.var_names.n):
+        if not offsets_fit(offsets, described.var_names.n):
             where = read.at(described.var_offsets.path)
             raise InvalidDataError("bad-offsets", "offsets do not fit the columns of the sources", where=where)
         some = slice(int(offsets[local]), int(offsets[local + 1]))
