@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from scformat.columns import Kind
 
@@ -351,6 +351,12 @@ class SourceRecord(Model):
     citation: str | None = None
     doi: str | None = None
     metadata: dict[str, str] = {}
+
+
+def first_error(error: ValidationError) -> tuple[str, str]:
+    """Return where in a document the first thing that is wrong lies, and what it is."""
+    first = error.errors(include_url=False)[0]
+    return "/".join(map(str, first["loc"])), first["msg"]
 
 
 def every_array(model: BaseModel) -> Iterator[Array]:

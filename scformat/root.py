@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from scformat.codec import encode_json
 from scformat.errors import InvalidDataError, UnsupportedError
-from scformat.manifest import KNOWN_FEATURES, VERSION, Manifest, as_json
+from scformat.manifest import KNOWN_FEATURES, VERSION, Manifest, as_json, first_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,9 +84,8 @@ def _decode(data: bytes, where: str) -> Manifest:
     try:
         return Manifest.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise InvalidDataError("bad-manifest", first["msg"], where=f"{where}/zarr.json:{place}") from None
+        place, what = first_error(error)
+        raise InvalidDataError("bad-manifest", what, where=f"{where}/zarr.json:{place}") from None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from scformat.errors import InvalidDataError, unknown_name
-from scformat.manifest import SourceRecord
+from scformat.manifest import SourceRecord, first_error
 from scformat.store.codes import check_codes
 from scformat.strings import offsets_fit
 
@@ -62,12 +62,8 @@ class Sources:
                 try:
                     records.append(SourceRecord.model_validate_json(text))
                 except ValidationError as error:
-                    first = error.errors(include_url=False)[0]
-                    raise InvalidDataError(
-                        "bad-source-record",
-                        f"{'/'.join(map(str, first['loc']))}: {first['msg']}",
-                        where=segment.storage.at(described.bytes.path),
-                    ) from None
+                    where = segment.storage.at(described.bytes.path)
+                    raise InvalidDataError("bad-source-record", ": ".join(first_error(error)), where=where) from None
         stores = [segment.first_source for segment in self._segments for _ in range(segment.part.sources.n)]
         named = Counter(zip(stores, (record.name for record in records), strict=True))
         twice = [name for (_, name), n in named.items() if n > 1]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from scformat.layout import CODE_FILL
+from scformat.manifest import first_error
 from scformat.structure.arrays import Expect, arrays_of, table_entry
 from scformat.structure.members import check_distinct
 from scformat.structure.sink import ROOT
@@ -22,9 +23,8 @@ def check_tables(manifest: Manifest, findings: Sink) -> None:
     for i, table in enumerate(manifest.tables):
         entry = table_entry(table)
         if isinstance(entry, ValidationError):
-            first = entry.errors(include_url=False)[0]
-            place = "/".join(map(str, (i, *first["loc"])))
-            findings.add("TAB-6", f"{ROOT}:scformat/tables/{place}", first["msg"])
+            place, what = first_error(entry)
+            findings.add("TAB-6", "/".join(filter(None, (f"{ROOT}:scformat/tables/{i}", place))), what)
             continue
         expect = Expect(findings, "TAB-6")
         for array in arrays_of(entry):

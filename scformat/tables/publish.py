@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from scformat.blobs import system_errors
 from scformat.codec import encode_json
 from scformat.errors import InvalidDataError, StorageError, UsageError
-from scformat.manifest import VERSION, as_json
+from scformat.manifest import VERSION, as_json, first_error
 from scformat.manifest import Table as ManifestTable
 from scformat.publishing import place_of
 from scformat.root import NO_DIGEST, root_digest
@@ -147,9 +147,8 @@ def open_table_file(path: str | os.PathLike[str], store: Store) -> SamplingTable
     try:
         file = TableFile.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise InvalidDataError("bad-table", first["msg"], where=f"{where}/zarr.json:{place}") from None
+        place, what = first_error(error)
+        raise InvalidDataError("bad-table", what, where=f"{where}/zarr.json:{place}") from None
     if file.version != VERSION or root_digest(data, found) != file.sha256:
         what = "another version" if file.version != VERSION else "its zarr.json was changed"
         raise InvalidDataError("bad-table", f"not a table that this release can use: {what}", where=where)
@@ -167,9 +166,8 @@ def read_entry(table: ManifestTable, where: str) -> TableEntry:
     try:
         return TableEntry.model_validate(table.document)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        raise InvalidDataError("bad-table", first["msg"], where=f"{where}: table {table.name!r}: {place}") from None
+        place, what = first_error(error)
+        raise InvalidDataError("bad-table", what, where=f"{where}: table {table.name!r}: {place}") from None
 
 
 def _encode(file: TableFile) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from scformat.layout import RECOMPUTE
-from scformat.manifest import SourceRecord
+from scformat.manifest import SourceRecord, first_error
 from scformat.structure.sink import several
 from scformat.validation.document import NotJsonError, parse
 from scformat.validation.genes import check_flags
@@ -116,8 +116,7 @@ def _check_records(files: Files, sources: PartSources, manifest: Manifest) -> li
         except NotJsonError as error:
             findings.add("SRC-1", where, "not a JSON document", found=error)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            findings.add("SRC-1", where, f"{'/'.join(map(str, first['loc']))}: {first['msg']}")
+            findings.add("SRC-1", where, ": ".join(first_error(error)))
         if record is not None:
             _check_record(record, columns, where, findings)
         records.append(record)
