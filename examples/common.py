@@ -1,9 +1,10 @@
-"""What every example begins with: its options, and a small store to train on."""
+"""What examples share: their options, a small store to train on, and a checkpoint that is always whole."""
 
 from __future__ import annotations
 
 import argparse
 import atexit
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,3 +49,15 @@ def store_of(options: argparse.Namespace, **how: Any) -> scformat.store.Store:
     )
     print(f"{store.n_cells:,} cells x {store.n_genes:,} genes of {', '.join(Path(file).name for file in files)}")
     return store
+
+
+def save(state: dict[str, object], path: Path) -> None:
+    """Replace a checkpoint as a whole, so that there is a complete one at any moment."""
+    import torch
+
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

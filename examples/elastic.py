@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.distributed.nn  # before there is a group: ddp.py says why
-from common import options_of, store_of
+from common import options_of, save, store_of
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -119,16 +119,6 @@ def steps_of(loader: CellLoader, done: int, steps: int) -> Iterator[tuple[int, i
             if done == steps:
                 return
             begin = loader.position
-
-
-def save(state: dict[str, object], path: Path) -> None:
-    """Replace a file as a whole, so that there is a complete one at any moment."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def run_rank(rank: int, ranks: int, port: int, *arguments: object, **options: object) -> None:

@@ -10,13 +10,12 @@ up: the next one begins at the last checkpoint, and does the steps since then ag
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
-from common import options_of, store_of
+from common import options_of, save, store_of
 from torch import nn
 
 import scformat
@@ -69,16 +68,6 @@ def train(store_path: str, checkpoint: Path, *, steps: int, seed: int) -> None:
             }
             save(state, checkpoint)
         print(f"step {step} loss {loss.item():.4f}", flush=True)
-
-
-def save(state: dict[str, object], path: Path) -> None:
-    """Replace a file as a whole, so that there is a complete one at any moment."""
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def run(arguments: list[str], *, kill_after: int | None = None) -> None:

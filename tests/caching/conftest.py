@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +14,8 @@ if TYPE_CHECKING:
 
     from scformat.store import Store
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 from http_ranges import RangeServer, range_server
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """None of these stores must outlive a power cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +18,8 @@ from scformat.caching.blocks import BLOCK
 from scformat.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SIZE = 1 << 20
@@ -114,18 +114,10 @@ def test_killed_while_they_fill_it(objects: dict[str, bytes], tmp_path: Path) ->
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(mount: Callable[[str], AbstractContextManager[Path]]) -> Iterator[Path]:
     """A file system of its own, of half an object."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE // 2}", "scformat-test", str(place)],
-        capture_output=True, text=True, check=False,
-    ) if shutil.which("mount") else None  # fmt: skip
-    if mounted is None or mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {'' if mounted is None else mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with mount(str(SIZE // 2)) as place:
+        yield place
 
 
 def test_on_a_full_disk_reading_goes_on_and_staging_ends(

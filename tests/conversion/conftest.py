@@ -1,27 +1,7 @@
-"""Makes the shared helpers importable."""
+"""Small blocks, so that small sources have many."""
 
 from __future__ import annotations
-
-import os
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 from small_blocks import many_blocks
 
 __all__ = ["many_blocks"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """None of these many small stores must outlive a power cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield

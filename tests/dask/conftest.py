@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 import pandas as pd
 from samples import counts_matrix, sample

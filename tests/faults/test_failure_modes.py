@@ -19,7 +19,8 @@ from scipy import sparse
 import scformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -46,18 +47,10 @@ def whole(sources: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of a size that :func:`resize` changes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "scformat-test", str(place)],
-        capture_output=True, text=True, check=False,
-    ) if shutil.which("mount") else None  # fmt: skip
-    if mounted is None or mounted.returncode != 0:
-        pytest.skip(f"no file system can be mounted here: {'' if mounted is None else mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+def small_disk(mount: Callable[[str], AbstractContextManager[Path]]) -> Iterator[Path]:
+    """A file system of its own, of a size that :func:`remount` changes."""
+    with mount("64m") as place:
+        yield place
 
 
 def remount(place: Path, options: str) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
-
 from lies import changed_root
 from samples import counts_matrix, gene_ids, rich_obs, sample
 
@@ -23,7 +18,7 @@ from scformat.manifest import Array
 from scformat.storage import array_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -31,14 +26,6 @@ if TYPE_CHECKING:
     from scformat.store import Store
 
 N_CELLS, N_GENES = 1_200, 200
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """None of these stores must outlive a power cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="session")

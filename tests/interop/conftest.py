@@ -12,11 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
-
 import node_packages
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,6 @@ import functools
 import http.server
 import os
 import shutil
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from tools.remote.proxy import Proxy
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 FAST = {"max_retries": 6, "initial_delay": "5ms", "max_delay": "50ms"}
 """Retries of tests, which have nothing to wait for."""

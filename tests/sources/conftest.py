@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
     from scformat.columns import Column
     from scformat.sources import CountsMatrix
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 
 def _whole(matrix: CountsMatrix, step: int = 97) -> np.ndarray[Any, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,20 +10,10 @@ import pytest
 import scformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from scformat.store import Store
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 N = 3000
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,23 +13,12 @@ import pytest
 import scformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import anndata
 
     from .damage import Damage
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 TYPES = ("CD8-positive, alpha-beta T cell", "B cell", "natural killer cell", "type nobody knows")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """None of these stores must outlive a power cut."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 def small_sources() -> list[anndata.AnnData]:
