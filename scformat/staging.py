@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -59,6 +60,67 @@ class Staged:
     bytes: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Staging:
+    """What is to be brought, found out and not yet begun.
+
+    Attributes
+    ----------
+    planned
+        How much it is.
+    """
+
+    planned: Staged
+    _urls: frozenset[str]
+    _small: tuple[tuple[Storage, Array], ...]
+    _counts: tuple[tuple[Segment, NDArray[np.int64]], ...]
+
+    def bring(self, progress: Progress | None = None) -> None:
+        """Bring it; what is there already is not asked for again.
+
+        Raises
+        ------
+        StorageError
+            ``no-room``, ``cannot-write``.
+        """
+        _check_room(self.planned, self._urls)
+        with _side_by_side() as pool:
+            done = 0
+            first = pool.map(lambda one: _bring(*one), self._small)
+            for size in chain(first, chain.from_iterable(_bring_counts(*some) for some in self._counts)):
+                done += size
+                if progress is not None:
+                    progress("staging", done, self.planned.bytes)
+
+
+def plan_staging(
+    store: Store | str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    where: str | None = None,
+    table: str | None = None,
+) -> Staging:
+    """Find out what staging takes; see :func:`scformat.stage`."""
+    directory = _directory(store, cache)
+    given = list(dict.fromkeys(s.storage.url for s in store.segments)) if isinstance(store, Store) else store
+    opened = open_stores(given, cache=Cache(directory=directory, limit=None))
+    if isinstance(store, Store) and _digests(opened) != _digests(store):
+        raise StorageError("store-changed", "the store has changed since it was opened", where=store.path)
+    rows = _drawn_rows(opened, split=split, where=where, table=table)
+    small = tuple({(s.storage, a.path): (s.storage, a) for s in opened.segments for a in _whole_arrays(s)}.values())
+    counts = tuple((segment, _chunks_of(segment, some)) for segment, some in _by_segment(opened, rows))
+    with _side_by_side() as pool:
+        total = sum(pool.map(lambda one: one[0].stored_bytes(one[1]), small))
+    total += sum(segment.storage.stored_bytes(segment.part.entries, numbers) for segment, numbers in counts)
+    return Staging(
+        planned=Staged(directory=directory, cells=len(rows), bytes=total),
+        _urls=frozenset(segment.storage.url for segment in opened.segments),
+        _small=small,
+        _counts=counts,
+    )
+
+
 def stage_store(
     store: Store | str | os.PathLike[str],
     cache: str | os.PathLike[str] | None = None,
@@ -70,31 +132,20 @@ def stage_store(
     progress: Progress | None = None,
 ) -> Staged:
     """Stage cells of a store; see :func:`scformat.stage`."""
-    directory = _directory(store, cache)
-    given = list(dict.fromkeys(s.storage.url for s in store.segments)) if isinstance(store, Store) else store
-    opened = open_stores(given, cache=Cache(directory=directory, limit=None))
-    if isinstance(store, Store) and _digests(opened) != _digests(store):
-        raise StorageError("store-changed", "the store has changed since it was opened", where=store.path)
-    rows = _drawn_rows(opened, split=split, where=where, table=table)
-    small = {(s.storage, a.path): (s.storage, a) for s in opened.segments for a in _whole_arrays(s)}.values()
-    counts = [(segment, _chunks_of(segment, some)) for segment, some in _by_segment(opened, rows)]
+    staging = plan_staging(store, cache, split=split, where=where, table=table)
+    if not dry_run:
+        staging.bring(progress)
+    return staging.planned
+
+
+@contextmanager
+def _side_by_side() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for small reads; after an interrupt none begins that has not."""
     pool = ThreadPoolExecutor(AT_ONCE)
     try:
-        sizes = sum(pool.map(lambda one: one[0].stored_bytes(one[1]), small))
-        total = sizes + sum(s.storage.stored_bytes(s.part.entries, numbers) for s, numbers in counts)
-        planned = Staged(directory=directory, cells=len(rows), bytes=total)
-        if dry_run:
-            return planned
-        _check_room(planned, {segment.storage.url for segment in opened.segments})
-        done = 0
-        first = pool.map(lambda one: _bring(*one), small)
-        for size in chain(first, chain.from_iterable(_bring_counts(*some) for some in counts)):
-            done += size
-            if progress is not None:
-                progress("staging", done, total)
+        yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # after an interrupt
-    return planned
+        pool.shutdown(cancel_futures=True)
 
 
 def _digests(store: Store) -> list[str]:
@@ -154,7 +205,7 @@ def _bring_counts(segment: Segment, numbers: NDArray[np.int64]) -> Iterator[int]
         yield int(fetched.lengths.sum())
 
 
-def _check_room(planned: Staged, urls: set[str]) -> None:
+def _check_room(planned: Staged, urls: frozenset[str]) -> None:
     """Refuse to begin what the disk has no room for; a part of it may be there."""
     homes = {home_of(planned.directory, url) for url in urls}
     there = [(path, s) for path, s in files_below(planned.directory, staged=True) if Path(path).parent in homes]

@@ -97,7 +97,6 @@ class Storage:
         self._blobs: Blobs = open_blobs(self.url)
         self._cached: Cached | None = None
         self._ranges: Ranges = self._blobs
-        self._keeping: tuple[Cache, Mapping[str, str]] | None = None
         self._indexes = _Cache(INDEX_BYTES)
         self._kept = _Cache(KEPT_BYTES)
         self._pool = Pool()
@@ -105,7 +104,7 @@ class Storage:
     def __getstate__(self) -> dict[str, Any]:
         # Another process may have another current directory.
         url = self.url if "://" in self.url else str(Path(self.url).absolute())
-        return {"url": url, "keeping": self._keeping}
+        return {"url": url, "keeping": None if self._cached is None else (self._cached.cache, self._cached.digests)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Storage.__init__(self, state["url"])
@@ -120,13 +119,12 @@ class Storage:
         digests
             Of every array of the store by its path.
         """
-        self._keeping = cache, digests
         self._ranges = self._cached = Cached(self._blobs, cache, digests)
 
     @property
     def cache(self) -> Cache | None:
         """Where what is read is kept."""
-        return None if self._keeping is None else self._keeping[0]
+        return None if self._cached is None else self._cached.cache
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of a key, None where there is none."""

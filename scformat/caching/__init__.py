@@ -100,7 +100,7 @@ class Cached:
     def __init__(self, place: Blobs, cache: Cache, digests: Mapping[str, str]) -> None:
         self.ahead = place.ahead
         self._place = place
-        self._digests = digests
+        self.cache, self.digests = cache, digests
         self._home = home_of(cache.directory, place.url)
         self._room = None if cache.limit is None else Room(cache.directory, cache.limit)
         self._pool = Pool()
@@ -164,7 +164,7 @@ class Cached:
                     path.unlink()
 
     def _name(self, key: str) -> str | None:
-        digest = self._digests.get(key.rpartition("/c/")[0])
+        digest = self.digests.get(key.rpartition("/c/")[0])
         return None if digest is None else hashlib.sha256(f"{digest} {key}".encode()).hexdigest()[:40]
 
     def _take(self, name: str, wanted: Blocks, out: NDArray[np.uint8]) -> NDArray[np.bool_]:

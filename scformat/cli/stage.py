@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -28,12 +27,12 @@ def stage(
     debug: Debug = False,
 ) -> None:
     """Bring what reading some cells of a remote store needs to a local disk; run again, it goes on where it ended."""
-    import scformat
+    from scformat.staging import plan_staging
 
-    run = partial(scformat.stage, store, cache, split=split, where=where, table=table)
-    planned = run(dry_run=True)
+    staging = plan_staging(store, cache, split=split, where=where, table=table)
+    planned = staging.planned
     message(f"{planned.cells:,} cells, {planned.bytes:,} bytes to {planned.directory}")
     if not dry_run:
         with progress() as report:
-            run(progress=report)
+            staging.bring(report)
         message(f"staged: open the store with cache={str(planned.directory)!r}, or SCFORMAT_CACHE")

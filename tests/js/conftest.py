@@ -1,4 +1,4 @@
-"""Makes the shared helpers importable, installs the packages of tools/js."""
+"""Installs the packages of tools/js."""
 
 from __future__ import annotations
 

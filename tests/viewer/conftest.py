@@ -1,4 +1,4 @@
-"""Makes the shared helpers importable, builds the page, finds Chromium."""
+"""Builds the page, finds Chromium."""
 
 from __future__ import annotations
 
