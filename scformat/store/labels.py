@@ -147,12 +147,14 @@ class Label:
         self,
         name: str,
         *,
+        n_categories: Callable[[], int],
         categories: Callable[[], tuple[str, ...]],
         counts: Callable[[], NDArray[np.int64]],
         ontology: Callable[[], Ontology | None],
         codes: Callable[[ArrayLike | None], NDArray[np.int32]],
     ) -> None:
         self.name = name
+        self._n_categories = n_categories
         self._read_categories = categories
         self._read_counts = counts
         self._open_ontology = ontology
@@ -166,6 +168,7 @@ class Label:
         terms = manifest.ontology
         return cls(
             manifest.name,
+            n_categories=lambda: manifest.categories.n,
             categories=lambda: read_categories(storage, manifest.categories),
             counts=lambda: storage.read_array(manifest.counts),
             ontology=lambda: None if terms is None else Ontology.stored(storage, terms),
@@ -184,6 +187,7 @@ class Label:
 
         return cls(
             name,
+            n_categories=lambda: len(plan().categories),
             categories=lambda: plan().categories,
             counts=lambda: plan().counts,
             ontology=ontology,
@@ -223,7 +227,7 @@ class Label:
         return self._open_ontology()
 
     def __repr__(self) -> str:
-        return f"<label {self.name}: {len(self.categories)} categories>"
+        return f"<label {self.name}: {self._n_categories()} categories>"
 
 
 class Labels(Mapping[str, Label]):
