@@ -166,12 +166,12 @@ def test_a_change_of_a_source_changes_digests(tmp_path: Path) -> None:
 def test_digests_in_the_manifest_are_those_of_the_files(sources: Path, tmp_path: Path, many_blocks: None) -> None:
     import hashlib
 
-    from scformat.conversion.write import array_paths
+    from scformat.manifest import every_array
 
     store = scformat.convert(sorted(sources.glob("*.h5ad")), tmp_path / "a.cells", jobs=2, order="shuffled")
     files = files_of(tmp_path / "a.cells")
     part = store.manifest.parts[0]
-    paths = array_paths(store.manifest)
+    paths = [array.path for array in every_array(store.manifest)]
     assert len(paths) == len(set(paths))
     covered = {"zarr.json", *(f"{group}/zarr.json" for group in store.manifest.groups)}
     for group, digest in store.manifest.groups.items():
