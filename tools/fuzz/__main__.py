@@ -1,4 +1,4 @@
-"""``python -m tools.fuzz SURFACE... [--seconds N] [--inputs N]``: fuzz surfaces one after another; see README.md."""
+"""``python -m tools.fuzz SURFACE... [--seconds N] [--least N]``: fuzz surfaces one after another; see README.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import importlib.util
 import json
 import platform
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +21,18 @@ from tools.fuzz.base import scratch
 from tools.fuzz.child import MEMORY, SECONDS
 from tools.fuzz.surfaces import SURFACES
 
+TRIES = 3
+"""How often an input that took too long is read again before it counts as one that hangs."""
 RESULTS = Path(__file__).parent / "results"
 
 
-def fuzz(name: str, *, seconds: float, inputs: int, seed: int, coverage: bool, say: Any = print) -> dict[str, Any]:
-    """Fuzz a surface in child processes, a new one after each that died, and return what there is to tell."""
+def fuzz(
+    name: str, *, seconds: float, seed: int, coverage: bool, least: int = 0, most: int = 10**9, say: Any = print
+) -> dict[str, Any]:
+    """Fuzz a surface in child processes, a new one after each that died, and return what there is to tell.
+
+    It ends when the time is used up and the least number of inputs read, or after the largest number of inputs.
+    """
     guided = coverage and SURFACES[name].guided
     total: dict[str, Any] = {
         "surface": name,
@@ -42,23 +49,29 @@ def fuzz(name: str, *, seconds: float, inputs: int, seed: int, coverage: bool, s
         "slowest_s": 0.0,
         "memory_above_start_mb": 0,
     }
-    while total["seconds"] < seconds and total["inputs"] < inputs:
+    corpus = tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=scratch())  # what each child adds to
+    while total["inputs"] < (most if total["seconds"] < seconds else least):
         with tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=scratch()) as work:
             options = {
                 "coverage": guided,
+                "corpus": corpus.name,
                 "seed": seed,
-                "runs": inputs - total["inputs"],
                 "seconds": seconds - total["seconds"],
+                "least": least - total["inputs"],
+                "most": most - total["inputs"],
             }
             rc, log = _run(name, Path(work), options, total, say)
             state = _state(Path(work))
             _add(total, state)
-            if rc != 0:
-                found = _cause(name, Path(work), rc, log)
+            found = _cause(name, Path(work), rc, log) if rc != 0 else None
+            if rc != 0 and found is None:
+                total["outcomes"]["late once"] += 1
+            elif found is not None:
                 total["findings"].setdefault(found.pop("key"), {"times": 0, **found})["times"] += 1
                 if state is None:
                     break  # it cannot even start
             seed += 1
+    corpus.cleanup()
     total["seconds"] = round(total["seconds"], 1)
     return total
 
@@ -102,26 +115,39 @@ def _add(total: dict[str, Any], state: dict[str, Any] | None) -> None:
         held["times"] += found["times"]
 
 
-def _cause(name: str, work: Path, rc: int, log: str) -> dict[str, Any]:
-    """Say what a child died of: the input it was reading is read once more, alone."""
+def _cause(name: str, work: Path, rc: int, log: str) -> dict[str, Any] | None:
+    """Say what a child died of: the input it was reading is read again, alone. None if only time was up, and once.
+
+    A machine that does something else, or that stops this process for a while, looks like an input that hangs; only
+    an input that hangs each time does.
+    """
     inputs = [*work.glob("artifact-*"), work / "current"]
     bad = next((path for path in inputs if path.exists()), None)
     if bad is None:
         return {"key": f"died {rc}", "what": log[-1500:], "input": ""}
-    kept = work / "suspect"
-    shutil.copyfile(bad, kept)
-    options = {"coverage": False, "one": str(kept), "runs": 1, "seconds": 1, "seed": 0}
-    again = work / "again"
-    again.mkdir()
-    try:
+    late = rc == -signal.SIGALRM or bad.name.startswith("artifact-timeout")
+    what = ""
+    for _ in range(TRIES):
+        again, what = _alone(name, bad)
+        if not late:
+            break
+        if again == 0:
+            return None
+    return {
+        "key": f"{bad.name.split('-')[0]} {rc}", "what": f"died {rc}; alone {what}",
+        "input": bad.read_bytes()[:200_000].hex(),
+    }  # fmt: skip
+
+
+def _alone(name: str, file: Path) -> tuple[int, str]:
+    """Read one input in a process of its own: how that ends."""
+    with tempfile.TemporaryDirectory(prefix="scformat-fuzz-", dir=scratch()) as work:
+        options = {"coverage": False, "one": str(file)}
         done = subprocess.run(
-            [sys.executable, "-m", "tools.fuzz.child", name, str(again), json.dumps(options)],
-            capture_output=True, text=True, errors="replace", timeout=60, check=False,
+            [sys.executable, "-m", "tools.fuzz.child", name, work, json.dumps(options)],
+            capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
-        what = f"died {rc}; alone {done.returncode}: {done.stderr[-600:]}"
-    except subprocess.TimeoutExpired:
-        what = f"died {rc}; alone it does not end"
-    return {"key": f"{bad.name.split('-')[0]} {rc}", "what": what, "input": kept.read_bytes()[:200_000].hex()}
+        return done.returncode, f"{done.returncode}: {done.stderr[-600:]}"
 
 
 def main() -> int:
@@ -129,7 +155,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("surface", nargs="+", choices=[*SURFACES, "all"], metavar=f"{{{','.join(SURFACES)},all}}")
     parser.add_argument("--seconds", type=float, default=600, help="time for each surface (600)")
-    parser.add_argument("--inputs", type=int, default=10**9, help="inputs of each surface, at most")
+    parser.add_argument("--least", type=int, default=0, help="inputs of each surface, at least: more time if need be")
+    parser.add_argument("--most", type=int, default=10**9, help="inputs of each surface, at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-coverage", action="store_true", help="seeded mutation alone, without atheris")
     parser.add_argument(
@@ -147,7 +174,9 @@ def main() -> int:
             if sys.stderr.isatty():
                 print(f"\r{text}", end="", file=sys.stderr)
 
-        result = fuzz(name, seconds=args.seconds, inputs=args.inputs, seed=args.seed, coverage=coverage, say=say)
+        result = fuzz(
+            name, seconds=args.seconds, least=args.least, most=args.most, seed=args.seed, coverage=coverage, say=say
+        )
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
             (args.out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")

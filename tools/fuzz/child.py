@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
@@ -22,14 +23,21 @@ MEMORY = 1 << 30
 """Bytes that reading one input may take above what the process has when it begins."""
 SECONDS = 5
 """Longest time for one input."""
-KERNELS = (
-    "entries", "native", "random", "jit", "conversion.rows", "conversion.stats", "conversion.transpose",
-    "loading.batches", "loading.cell", "loading.kernels", "loading.metacells", "loading.tokens", "loading.vectors",
-    "sampling.alias", "sampling.arithmetic", "sampling.independent", "sampling.permutation", "sampling.rows",
-    "sampling.sets", "sampling.strata", "sampling.stratified", "sampling.window", "simulation.kernels",
-    "validation.kernels",
-)  # fmt: skip
-"""Modules whose functions numba compiles: it cannot read what counts their branches."""
+AGAIN = 0.4
+"""How often a change begins with a seed: much that was changed several times is refused early."""
+
+
+def kernels() -> list[str]:
+    """Name the modules whose functions numba compiles: it cannot read what counts their branches."""
+    found = importlib.util.find_spec("scformat")
+    assert found is not None
+    assert found.origin is not None
+    package = Path(found.origin).parent
+    files = [path for path in sorted(package.rglob("*.py")) if "from scformat.jit import" in path.read_text()]
+    return [
+        ".".join(("scformat", *path.relative_to(package).with_suffix("").parts))
+        for path in (*files, package / "jit.py")
+    ]
 
 
 class Tally:
@@ -99,13 +107,17 @@ def memory(name: str) -> int:
 
 
 def random_inputs(surface: Surface, seeds: list[bytes], seed: int) -> Any:
-    """Yield the seeds, then without end what changes make of them: without coverage, the same for the same seed."""
+    """Yield the seeds, then without end what changes make of them: without coverage, the same for the same seed.
+
+    Each input is the one before changed once more, until a seed is begun with again.
+    """
     yield from seeds
     rng = random.Random(seed)
+    data = seeds[0]
     while True:
-        data = rng.choice(seeds)
-        for _ in range(rng.choice((1, 1, 2, 4, 8))):
-            data = surface.mutate(data, rng)
+        if rng.random() < AGAIN:
+            data = rng.choice(seeds)
+        data = surface.mutate(data, rng)
         yield data
 
 
@@ -115,15 +127,14 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def main(name: str, work: str, options: str) -> None:  # noqa: PLR0915 - what is imported when matters here
+def main(name: str, work: str, options: str) -> None:
     """Fuzz one surface until its inputs or its time are used up."""
     given = json.loads(options)
     place = Path(work)
     if given["coverage"]:
         import atheris  # type: ignore[import-untyped]
 
-        hidden = [f"scformat.{module}" for module in KERNELS]
-        with atheris.instrument_imports(include=["scformat"], exclude=hidden):
+        with atheris.instrument_imports(include=["scformat"], exclude=kernels()):
             from tools.fuzz import surfaces
     else:
         from tools.fuzz import surfaces
@@ -133,17 +144,16 @@ def main(name: str, work: str, options: str) -> None:  # noqa: PLR0915 - what is
     inputs = place / "inputs"
     inputs.mkdir(exist_ok=True)
     seeds, read = surface.prepare(inputs)
-    tally = Tally(place)
     current = place / "current"
-    if "one" in given:
-        _limit()
-        read(Path(given["one"]).read_bytes())
-        return
     for data in seeds:  # every kernel is compiled now
         with suppress(ScformatError):
             read(data)
     _limit()
     tally = Tally(place)
+    if "one" in given:
+        signal.alarm(4 * SECONDS)
+        tally.take(Path(given["one"]).read_bytes(), read)
+        sys.exit("\n".join(found["what"] for found in tally.findings.values()) or None)
     began = time.monotonic()
     last = began
 
@@ -151,7 +161,7 @@ def main(name: str, work: str, options: str) -> None:  # noqa: PLR0915 - what is
         nonlocal last
         tally.take(data, read)
         now = time.monotonic()
-        done = tally.inputs >= given["runs"] or now - began >= given["seconds"]
+        done = tally.inputs >= (given["least"] if now - began >= given["seconds"] else given["most"])
         if done or now - last > 1:
             tally.write(began)
             last = now
@@ -164,8 +174,7 @@ def main(name: str, work: str, options: str) -> None:  # noqa: PLR0915 - what is
             current.write_bytes(data)  # what a crash of the process leaves behind
             signal.alarm(4 * SECONDS)  # ends the process; time that others take is in it
             test(data)
-    corpus = place / "corpus"
-    corpus.mkdir(exist_ok=True)
+    corpus = Path(given["corpus"])
     for k, data in enumerate(seeds):
         (corpus / f"seed-{k}").write_bytes(data)
 

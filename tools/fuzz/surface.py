@@ -25,7 +25,7 @@ class Surface:
     mutate
         Makes another input of one.
     guided
-        Coverage says something: most of the reading is Python of this package, not kernels.
+        Coverage says more than it costs: what is read decides which Python of this package runs, and no kernel.
     """
 
     about: str
