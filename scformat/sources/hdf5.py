@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import stat
 import threading
 import zlib
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ _KEPT_BYTES = 64 << 20
 _MOST_A_BYTE = 1100
 _ANYWAY = 64 << 20
 
+_READING = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+"""A pipe is opened without waiting for its other end."""
+_COPY = "what comes through a pipe has to be a file first: HDF5 reads it in no order"
+
 
 class Descriptor:
     """A file opened for reading its bytes by position, closed with the last reader at the latest.
@@ -39,7 +44,7 @@ class Descriptor:
     Raises
     ------
     StorageError
-        When it cannot be opened.
+        When it cannot be opened; ``not-a-file`` for a pipe or a device, without waiting for it.
     """
 
     _fd = -1
@@ -47,9 +52,12 @@ class Descriptor:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         try:
-            self._fd = os.open(path, os.O_RDONLY)
+            self._fd = os.open(path, _READING)
         except OSError as error:
             raise StorageError("cannot-open", f"cannot be opened ({error.strerror})", where=path) from error
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self.close()
+            raise StorageError("not-a-file", "no regular file", where=path, hint=_COPY)
 
     def fileno(self) -> int:
         """Return the descriptor; StorageError once closed, for the number may be another file's by then."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scformat.errors import InvalidDataError, ScformatError, StorageError
@@ -28,6 +30,8 @@ _RUN = "import sys; from scformat.sources.hdf5_server import serve; serve(*sys.a
 _BRING_FILTERS = ("hdf5plugin",)
 """Modules that are imported there where they are imported here."""
 _TRIES = 2
+_LOOKS = 20
+"""How often the processor time is looked at before a process is taken to wait for nothing."""
 
 
 class _EndedError(Exception):
@@ -47,9 +51,12 @@ class Hdf5Process:
         The question that it is answering: file, what is wanted, address; None where there is none.
     cpu_seconds
         Processor time that a question may take, of processes that are started from now on; more for a large file.
+    stalled_seconds
+        Time after which one that uses no processor time is taken to wait for what will not come.
     """
 
     cpu_seconds = 10
+    stalled_seconds = 600.0
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,7 +82,7 @@ class Hdf5Process:
         InvalidDataError
             ``source-crashed``: the process ended over it.
         StorageError
-            ``cannot-start-process``.
+            ``cannot-start-process``; ``source-stalled``: it waits, and for too long.
         """
         with self._lock:
             self._close_released()
@@ -136,12 +143,17 @@ class Hdf5Process:
                 self._begun = receive(self._connection) is None
             send(self._connection, pack(question))
             self.asked = question
+            if self._stalls():
+                raise _stalled(question[0], self.stalled_seconds)
             return receive(self._connection)
         except (EOFError, ConnectionError):
             begun, status = self._begun, self._wait()
             if not begun:
                 raise _cannot_start("it ended at once") from None
             raise _EndedError(status) from None
+        except StorageError:
+            self._end(1)  # what waits for a disk may not end at all
+            raise
         except Exception:  # not an answer: what it made is damaged
             raise _EndedError(self._end()) from None
         except BaseException:
@@ -149,6 +161,20 @@ class Hdf5Process:
             raise
         finally:
             self.asked = None
+
+    def _stalls(self) -> bool:
+        """Wait for an answer, or an end, and say whether none will come."""
+        assert self._child is not None
+        assert self._connection is not None
+        answer = select.poll()
+        answer.register(self._connection, select.POLLIN)
+        looks = 0
+        spent: int | None = None
+        while looks < _LOOKS and not answer.poll(1000 * self.stalled_seconds / _LOOKS):
+            before, spent = spent, _processor_time(self._child.pid)
+            # Counted, not timed: while this process was stopped, the other one may have been, too.
+            looks = looks + 1 if spent is not None and spent == before else 0
+        return looks == _LOOKS
 
     def _start(self) -> socket.socket:
         here, there = socket.socketpair()
@@ -173,17 +199,28 @@ class Hdf5Process:
             raise
         return here
 
-    def _wait(self) -> int:
-        """Return the status of a process that has ended, and forget it."""
+    def _wait(self, patience: float | None = None) -> int:
+        """Return the status of a process that has ended, and forget it; after some seconds without."""
         child, connection, self._child, self._connection = self._child, self._connection, None, None
         if connection is not None:
             connection.close()
-        return 0 if child is None else child.wait()
+        with suppress(subprocess.TimeoutExpired):
+            return 0 if child is None else child.wait(patience)
+        return 0
 
-    def _end(self) -> int:
+    def _end(self, patience: float | None = None) -> int:
         if self._child is not None:
             self._child.kill()
-        return self._wait()
+        return self._wait(patience)
+
+
+def _processor_time(pid: int) -> int | None:
+    """Return the processor time that a process has used, in the system's own unit; None where it does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return int(fields[11]) + int(fields[12])
 
 
 def _cannot_start(why: str | None) -> StorageError:
@@ -203,6 +240,14 @@ def _crashed(file: FileKey, status: int) -> InvalidDataError:
         what = f"the process that reads it ended (status {status})"
     hint = "the file is damaged: copy or download it again, or leave it out (--on-bad skip)"
     return InvalidDataError("source-crashed", what, where=file.shown, hint=hint)
+
+
+def _stalled(file: FileKey, seconds: float) -> StorageError:
+    return StorageError(
+        "source-stalled", "reading it waits for something that does not come", where=file.shown,
+        found=f"no answer and no use of the processor for {seconds:.0f} s",
+        hint="see whether the disk or server that it lies on answers, and whether it names data outside of itself",
+    )  # fmt: skip
 
 
 _process = Hdf5Process()

@@ -116,6 +116,25 @@ def test_what_does_not_end_is_not_tried_twice(tmp_path: Path) -> None:
     bad.close()
 
 
+def test_what_waits_for_what_does_not_come_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = open_source(endless(tmp_path / "bad.h5ad")), open_source(write_study(tmp_path / "good.h5ad"))
+    monkeypatch.setattr(hdf5_process(), "stalled_seconds", 2.0)
+    with pytest.raises(StorageError, match=r"bad\.h5ad: .*waits") as error:
+        bad.obs()
+    assert error.value.code == "source-stalled"
+    assert list(good.obs()) == ["score", "kind"]
+    good.close()
+    bad.close()
+
+
+def test_a_pipe_is_no_source_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.h5ad")
+    for given in (tmp_path / "a.h5ad", "/dev/null"):
+        with pytest.raises(StorageError, match="no regular file") as error:
+            scformat.convert([given], tmp_path / "a.cells", jobs=1)
+        assert error.value.code == "not-a-file"
+
+
 def test_the_limit_of_processor_time_ends_a_process() -> None:
     busy = "from scformat.sources import hdf5_server; hdf5_server.limit(0, 0)\nwhile True: pass"
     ended = subprocess.run([*RUN, busy], env=ENVIRONMENT, check=False, timeout=120)
