@@ -165,15 +165,16 @@ class Directory:
     def __init__(self, path: str) -> None:
         self.url = path
         self._root = Path(path)
+        self._folder = str(self._root)
         self._unsynced: set[Path] = set()
-        self._inside: set[Path] = set()
+        self._inside: set[str] = set()
 
     def check_process(self) -> None:
         """Do nothing: files are opened anew for every read."""
 
     def read(self, key: str) -> bytes | None:
         """Return a file's bytes."""
-        with system_errors(self._root / key), self._opened(self._root / key) as handle:
+        with self._opened(key) as handle:
             if handle is None:
                 return None
             with open(handle, "rb", buffering=0, closefd=False) as file:
@@ -181,7 +182,7 @@ class Directory:
 
     def begin_tail(self, key: str, size: int) -> Pending[bytes | None]:
         """Read a file's last bytes."""
-        with system_errors(self._root / key), self._opened(self._root / key) as handle:
+        with self._opened(key) as handle:
             if handle is None:
                 return Done(None)
             length = os.fstat(handle).st_size
@@ -198,7 +199,7 @@ class Directory:
         self, key: str, starts: NDArray[np.int64], stops: NDArray[np.int64], out: NDArray[np.uint8]
     ) -> None:
         """Read ranges of a file."""
-        with system_errors(self._root / key), self._opened(self._root / key) as handle:
+        with self._opened(key) as handle:
             if handle is None:
                 raise StorageError("not-found", "there is nothing", where=self._root / key)
             place, had = read_ranges(handle, starts, stops, out)
@@ -209,7 +210,7 @@ class Directory:
         """Write a file; :meth:`sync` makes it durable."""
         path = self._root / key
         with system_errors(path):
-            self._check_place(path.parent)
+            self._check_place(str(path.parent))
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with path.open("xb", buffering=0) as file:
@@ -225,7 +226,7 @@ class Directory:
         """Make the directory of a file."""
         path = self._root / key
         with system_errors(path):
-            self._check_place(path.parent)
+            self._check_place(str(path.parent))
             path.parent.mkdir(parents=True, exist_ok=True)
 
     def write_whole(self, key: str, data: bytes, *, through: Path) -> None:
@@ -275,33 +276,35 @@ class Directory:
             return sorted(p.relative_to(self._root).as_posix() for p in self._root.rglob("*") if p.is_file())
 
     @contextmanager
-    def _opened(self, path: Path) -> Iterator[int | None]:
+    def _opened(self, key: str) -> Iterator[int | None]:
         """Open a file to read; None where there is none."""
-        self._check_place(path.parent)
-        try:
-            handle = os.open(path, _READING)
-        except (FileNotFoundError, NotADirectoryError):
-            yield None
-            return
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-            target = _real(path)
-            self._check_place(target)
-            handle = os.open(target, _READING)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise StorageError("not-a-file", "no regular file", where=path)
-            yield handle
-        finally:
-            os.close(handle)
+        path = f"{self._folder}/{key}"  # making a Path takes longer than opening it
+        with system_errors(path):
+            self._check_place(path.rpartition("/")[0])
+            try:
+                handle = os.open(path, _READING)
+            except (FileNotFoundError, NotADirectoryError):
+                yield None
+                return
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                target = os.path.realpath(path)
+                self._check_place(target)
+                handle = os.open(target, _READING)
+            try:
+                if not stat.S_ISREG(os.fstat(handle).st_mode):
+                    raise StorageError("not-a-file", "no regular file", where=path)
+                yield handle
+            finally:
+                os.close(handle)
 
-    def _check_place(self, path: Path) -> None:
+    def _check_place(self, path: str) -> None:
         """Refuse what lies outside by way of a link; the directory itself may be reached by one."""
         if path in self._inside:
             return
         place = _real(path)
-        if not place.is_relative_to(_real(self._root)):
+        if not place.is_relative_to(_real(self._folder)):
             raise StorageError(
                 "outside-store",
                 "a link that leads out of the store",
@@ -312,7 +315,7 @@ class Directory:
         self._inside.add(path)
 
 
-def _real(path: Path) -> Path:
+def _real(path: str) -> Path:
     """Follow all links; unlike :meth:`pathlib.Path.resolve` without an error where they go round in a circle."""
     return Path(os.path.realpath(path))
 

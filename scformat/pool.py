@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SMALLEST: Final = 1 << 16
 """Bytes; smaller arrays come from the allocator, which reuses those itself."""
 
+ALIGNED: Final = 64
+"""Bytes; what arrays are aligned to that are not so small."""
+
 _ROOM: Final = 1.125
 """Of what is asked for: windows and batches differ a little in size."""
 _ALIKE: Final = 1.5
@@ -37,13 +40,13 @@ class Pool:
         self._lock = threading.Lock()
         self._back: deque[NDArray[np.uint8]] = deque()  # added to by finalizers, which must not wait for a lock
         self._idle: list[NDArray[np.uint8]] = []  # the one that came back last at the end
-        self._lent = self._most = 0
+        self._lent = self._held = self._most = 0  # bytes; `held` are idle
 
     def __reduce__(self) -> tuple[type[Pool], tuple[()]]:
         return Pool, ()
 
     def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return an array of any content, in C order."""
+        """Return an array of any content, in C order; aligned to :data:`ALIGNED` bytes from :data:`SMALLEST` on."""
         kind = np.dtype(dtype)
         n = (math.prod(shape) if isinstance(shape, tuple) else shape) * kind.itemsize
         if n < SMALLEST:
@@ -56,22 +59,34 @@ class Pool:
         return lent[:n].view(kind).reshape(shape)
 
     def _take(self, n: int) -> NDArray[np.uint8]:
+        idle = self._idle
         while self._back:
             buffer = self._back.popleft()
             self._lent -= buffer.nbytes
-            self._idle.append(buffer)
-        fitting = [i for i, b in enumerate(self._idle) if n <= b.nbytes <= _LARGEST * n]
-        if fitting:
-            # What came back last may still be in a cache, if it is not for something else.
-            alike = [i for i in fitting if self._idle[i].nbytes <= _ALIKE * n]
-            buffer = self._idle.pop(alike[-1] if alike else min(fitting, key=lambda i: self._idle[i].nbytes))
+            self._held += buffer.nbytes
+            idle.append(buffer)
+        found = smallest = None
+        # What came back last may still be in a cache, if it is not for something else.
+        for i in range(len(idle) - 1, -1, -1):
+            size = idle[i].nbytes
+            if n <= size <= _ALIKE * n:
+                found = i
+                break
+            if n <= size <= _LARGEST * n and (smallest is None or size < idle[smallest].nbytes):
+                smallest = i
+        if found is None:
+            found = smallest
+        if found is None:
+            room = np.empty(int(n * _ROOM) + ALIGNED, np.uint8)
+            skipped = -room.ctypes.data % ALIGNED
+            buffer = room[skipped : skipped + int(n * _ROOM)]
         else:
-            buffer = np.empty(int(n * _ROOM), np.uint8)
+            buffer = idle.pop(found)
+            self._held -= buffer.nbytes
         self._lent += buffer.nbytes
         self._most = max(self._most, self._lent)
-        held = self._lent + sum(b.nbytes for b in self._idle)
-        while self._idle and held > _SLACK * self._most:
-            held -= self._idle.pop(0).nbytes
+        while idle and self._held + self._lent > _SLACK * self._most:
+            self._held -= idle.pop(0).nbytes
         return buffer
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from scformat.errors import InvalidDataError
 from scformat.jit import kernel, pointer
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.sorting import DIGITS, sort_entries
+from scformat.loading.streaming import LARGE, stream_dense
 from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class Arrays:
     rows : int64 array, shape (n,)
     positions : uint64 array, shape (n,)
         Of the draws.
-    source : int32 array, shape (n,)
+    source : int64 array, shape (n,)
         -1 for a cell that has nothing.
     total : int64 array, shape (n,)
     labels : int64 array, shape (n_labels, n)
@@ -98,7 +100,7 @@ class Arrays:
 
     rows: NDArray[np.int64]
     positions: NDArray[np.uint64]
-    source: NDArray[np.int32]
+    source: NDArray[np.int64]
     total: NDArray[np.int64]
     labels: NDArray[np.int64]
     dense: NDArray[np.float32] | None = None
@@ -106,6 +108,54 @@ class Arrays:
     tokens: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]] | None = None
     control: Arrays | None = None
     neighbours: NeighbourArrays | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drawn:
+    """Draws of cells that are held, and all that is known of each: looked up at once for many batches.
+
+    Attributes
+    ----------
+    held
+        The cells.
+    rows : int64 array, shape (n,)
+    positions : uint64 array, shape (n,)
+    starts, stops : int64 arrays, shape (n,)
+        Where each lies in the words of `held`.
+    before : int64 array, shape (n + 1,)
+        Genes with a count in all draws before each.
+    source : int64 array, shape (n,)
+    total : int64 array, shape (n,)
+    labels : int64 array, shape (n_labels, n)
+    """
+
+    held: Held
+    rows: NDArray[np.int64]
+    positions: NDArray[np.uint64]
+    starts: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    before: NDArray[np.int64]
+    source: NDArray[np.int64]
+    total: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64]) -> Drawn:
+        """Look up rows, all of them held."""
+        at = held.places(rows)
+        before = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum(held.n_values[at], out=before[1:])
+        return cls(
+            held=held,
+            rows=rows,
+            positions=positions,
+            starts=held.starts[at],
+            stops=held.stops[at],
+            before=before,
+            source=held.source[at].astype(np.int64),
+            total=held.total[at],
+            labels=held.labels[:, at].astype(np.int64),
+        )
 
 
 def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64], how: Assembly) -> Arrays:
@@ -116,31 +166,30 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
     InvalidDataError
         ``too-many-molecules``: a cell that cannot be thinned. ``too-many-tokens``.
     """
-    return next(make_batches(held, [(rows, positions)], how))
+    return next(make_batches(Drawn.of(held, rows, positions), [0, len(rows)], how))
 
 
-def make_batches(
-    held: Held, wanted: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], how: Assembly
-) -> Iterator[Arrays]:
-    """Make several batches as :func:`make_batch`, each of rows and positions; an error comes after those before it.
+def make_batches(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator[Arrays]:
+    """Make batches as :func:`make_batch`, of the draws between `bounds`; an error comes after those before it.
 
-    CSR batches are small: they are made by one call of a kernel, and the memory of their cells' records is one.
+    CSR batches are small: they are made by one call of a kernel. What is not of genes is views of arrays of all draws.
     """
     if how.output == "csr":
-        yield from _make_csr(held, wanted, how)
+        yield from _make_csr(drawn, bounds, how)
         return
-    for rows, positions in wanted:
-        at = held.places(rows)
-        starts, stops, total, source = held.starts[at], held.stops[at], held.total[at], held.source[at]
-        cells = (*_cells(held, starts, stops, total, positions, how), how.n_genes)
+    held = drawn.held
+    for low, high in pairwise(bounds):
+        some = slice(low, high)
+        cells = (*_cells(drawn, some, how), how.n_genes)
         dense = tokens = None
         if how.output == "dense":
-            dense = held.pool.empty((len(rows), how.n_columns), np.float32)
-            fault, bad = _dense(*cells, dense)
+            dense = held.pool.empty((high - low, how.n_columns), np.float32)
+            # A pool aligns what is large. Columns in another order would have to be put in order first.
+            fault, bad = (stream_dense if dense.nbytes >= LARGE and not how.unsorted else _dense)(*cells, dense)
         else:
             assert how.tokens is not None  # a loader of tokens has one
-            spec = how.tokens
-            shape, pad = (len(rows), spec.max_len), how.n_columns if spec.pad_id is None else spec.pad_id
+            spec, source = how.tokens, drawn.source[some]
+            shape, pad = (high - low, spec.max_len), how.n_columns if spec.pad_id is None else spec.pad_id
             tokens = np.full(shape, pad, np.int64), np.zeros(shape, np.float32), np.ones(shape, np.bool_)
             measured = np.ones((1, 0), np.bool_) if how.measured is None else how.measured
             kind = ("top", "random", "all").index(spec.how)
@@ -148,69 +197,51 @@ def make_batches(
             absent = source < 0  # zero genes are not for cells that are not there
             tokens[0][absent], tokens[1][absent], tokens[2][absent] = pad, 0, True
         if fault:
-            raise _error(fault, int(rows[bad]), how)
-        yield Arrays(
-            rows=rows,
-            positions=positions,
-            source=source,
-            total=total,
-            labels=held.labels[:, at].astype(np.int64),
-            dense=dense,
-            tokens=tokens,
-        )
+            raise _error(fault, int(drawn.rows[low + bad]), how)
+        yield _arrays(drawn, some, dense=dense, tokens=tokens)
 
 
-def _cells(
-    held: Held,
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    total: NDArray[np.int64],
-    positions: NDArray[np.uint64],
-    how: Assembly,
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
+def _arrays(drawn: Drawn, some: slice, **counts: Any) -> Arrays:
+    return Arrays(
+        rows=drawn.rows[some],
+        positions=drawn.positions[some],
+        source=drawn.source[some],
+        total=drawn.total[some],
+        labels=drawn.labels[:, some],
+        **counts,
+    )
+
+
+def _cells(drawn: Drawn, some: slice, how: Assembly) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]:
     """Return what every kernel is given first."""
     recipe = how.recipe
     return (
-        held.words, starts, stops, total, positions, np.uint64(how.seed), recipe.codes, recipe.arguments, how.mapping,
+        drawn.held.words, drawn.starts[some], drawn.stops[some], drawn.total[some], drawn.positions[some],
+        np.uint64(how.seed), recipe.codes, recipe.arguments, how.mapping,
     )  # fmt: skip
 
 
-def _make_csr(
-    held: Held, wanted: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], how: Assembly
-) -> Iterator[Arrays]:
-    rows = np.concatenate([some for some, _ in wanted])
-    positions = np.concatenate([some for _, some in wanted])
-    ends = np.cumsum([len(some) for some, _ in wanted])
-    at = held.places(rows)
-    total, source = held.total[at], held.source[at]
-    labels = held.labels[:, at].astype(np.int64)
-    n_values = np.concatenate(([0], np.cumsum(held.n_values[at], dtype=np.int64)))
-    rooms = np.diff(n_values[ends], prepend=0)
+def _make_csr(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator[Arrays]:
+    first = bounds[0]
+    ends = np.array(bounds[1:])
+    rooms = np.diff(drawn.before[bounds])
     index = np.dtype(np.int32 if rooms.max() < MOST_VALUES else np.int64)
-    offsets = np.empty(len(rows) + len(wanted), index)
+    offsets = np.empty(bounds[-1] - first + len(ends), index)
     a_value = index.itemsize + 4
-    memory = [held.pool.empty(a_value * room, np.uint8) for room in rooms.tolist()]
+    memory = [drawn.held.pool.empty(a_value * room, np.uint8) for room in rooms.tolist()]
     addresses = np.array([each.__array_interface__["data"][0] for each in memory], np.uint64)
-    cells = _cells(held, held.starts[at], held.stops[at], total, positions, how)
-    fault, bad = _csr(*cells, how.unsorted, ends, rooms, addresses, offsets)
-    low = 0
-    for k, (high, room) in enumerate(zip(ends.tolist(), rooms.tolist(), strict=True)):
-        if fault and low <= bad < high:
-            raise _error(fault, int(rows[bad]), how)
-        some = slice(low, high)
-        own = offsets[low + k : high + k + 1]
-        values = memory[k][index.itemsize * room :].view(np.float32)
+    cells = _cells(drawn, slice(first, bounds[-1]), how)
+    fault, bad = _csr(*cells, how.unsorted, ends - first, rooms, addresses, offsets)
+    for k, (low, high) in enumerate(pairwise(bounds)):
+        if fault and low <= first + bad < high:
+            raise _error(fault, int(drawn.rows[first + bad]), how)
+        own = offsets[low - first + k : high - first + k + 1]
+        room = len(memory[k]) // a_value
         columns = memory[k][: index.itemsize * room].view(index)
+        values = memory[k][index.itemsize * room :].view(np.float32)
         n = int(own[-1])
-        yield Arrays(
-            rows=rows[some],
-            positions=positions[some],
-            source=source[some],
-            total=total[some],
-            labels=labels[:, some],
-            csr=(own, columns, values) if n == room else (own, columns[:n].copy(), values[:n].copy()),
-        )
-        low = high
+        csr = (own, columns, values) if n == room else (own, columns[:n].copy(), values[:n].copy())
+        yield _arrays(drawn, slice(low, high), csr=csr)
 
 
 def _error(fault: int, row: int, how: Assembly) -> InvalidDataError:

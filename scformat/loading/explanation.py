@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +18,10 @@ MANY_CHUNKS = 1.5
 """Chunks a cell, of cells that fill less than one: most of what is decoded is then thrown away."""
 
 
-def measure_rate(stream: Iterator[tuple[Step, Arrays]]) -> float:
+def measure_rate(stream: Iterator[tuple[Step, Arrays, Any]]) -> float:
     """Return cells a second of batches as they are delivered, the wait for the first one included."""
     begun = time.perf_counter()
-    cells = sum(len(step.rows) for step, _ in stream)
+    cells = sum(len(step.rows) for step, *_ in stream)
     return cells / (time.perf_counter() - begun)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 
 from scformat.errors import DamagedDataError, unknown_name
+from scformat.loading.lookup import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +100,7 @@ def read_sound(
     DamagedDataError
         It is not one of cells, or `tries` are used up.
     """
-    good = np.unique(rows)
+    good = distinct(rows)
     bad = good[:0]
     while True:
         try:

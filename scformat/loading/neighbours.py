@@ -286,7 +286,7 @@ def _carried(around: Surrounded, neighbours: NDArray[np.int64], positions: NDArr
         return Arrays(
             rows=rows,
             positions=streams,
-            source=held.source[at],
+            source=held.source[at].astype(np.int64),
             total=held.total[at],
             labels=held.labels[:, at].astype(np.int64),
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from scformat.errors import UsageError
 from scformat.loading.window import in_order
@@ -19,7 +18,11 @@ if TYPE_CHECKING:
     from scformat.loading.window import Work
 
 T = TypeVar("T")
-Job: TypeAlias = "tuple[Future[Any], Callable[[], Any]]"
+
+AHEAD: Final = 1
+"""Groups of batches that may be on their way beyond one a thread: a thread need not wait for one to be taken."""
+PIECES: Final = 2
+"""Pieces of decoding a thread that wait or are done at any time."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,12 +58,21 @@ def deliver(loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], *, t
     yield from _Pipeline(loads, threads).run()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Made(Generic[T]):
-    """Batches, and the error that ended their making."""
+class _Group(Generic[T]):
+    """Batches of one function, and the error that ended their making."""
 
-    batches: deque[T]
-    error: BaseException | None = None
+    __slots__ = ("batches", "done", "error")
+
+    def __init__(self) -> None:
+        self.batches: deque[T] = deque()
+        self.error: BaseException | None = None
+        self.done = False
+
+    def make(self, function: Callable[[], Iterable[T]]) -> None:
+        try:
+            self.batches.extend(function())
+        except BaseException as error:
+            self.error = error
 
     def each(self) -> Iterator[T]:
         """Hand them out and keep nothing of them; then raise."""
@@ -70,47 +82,72 @@ class _Made(Generic[T]):
             raise self.error
 
 
-def _collect(make: Callable[[], Iterable[T]]) -> _Made[T]:
-    batches: deque[T] = deque()
-    try:
-        batches.extend(make())
-    except BaseException as error:
-        return _Made(batches=batches, error=error)
-    return _Made(batches=batches)
+class _Bell:
+    """What one thread waits for: a lock, as conditions and futures take longer than what they would be for.
+
+    It is set and rung with the lock of the pipeline held, and waited for without.
+    """
+
+    __slots__ = ("_lock", "_set")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def ring(self) -> None:
+        if self._set:
+            self._set = False
+            self._lock.release()
+
+    def wait(self) -> None:
+        self._lock.acquire()
+
+
+class _StoppedError(Exception):
+    """Ends reading for a pipeline that nobody takes from any more."""
 
 
 class _Pipeline(Generic[T]):
-    """Threads that take what is due, one thing after another, and end where nothing is.
+    """Threads that take what is due, one thing after another, and wait where nothing is.
 
-    Batches come before the decoding of the next run. One thing should take about a millisecond: threads that sleep and
-    are woken more often than that are left by the system on the processor of whoever wakes them, while others are idle.
+    Batches come before the decoding of the next run. One thing should take about a millisecond: waking a thread, and
+    waiting for the interpreter, cost some hundredth of it.
     """
 
     def __init__(self, loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], threads: int) -> None:
         self._loads = loads
-        self._threads = threads
         self._pid = os.getpid()
-        self._lock = threading.Condition()
-        self._runs: deque[deque[Job]] = deque()  # of batches that nobody has begun
-        self._pieces: deque[Job] = deque()
-        self._ready: deque[Future[_Made[T] | None]] = deque()  # in the order of delivery; the end is None
-        self._working = 0
-        self._ahead = 0  # begun or made, but not taken
-        self._reading = self._stopped = False
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="scformat-read")
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="scformat-make")
+        self._lock = threading.Lock()
+        self._due: deque[deque[Callable[[], Iterable[T]]]] = deque()  # runs that are read, what nobody has begun
+        self._begun: deque[_Group[T]] = deque()  # in the order of delivery, until they are taken
+        self._pieces: deque[tuple[int, Callable[[], None]]] = deque()
+        self._faults: dict[int, BaseException] = {}  # of pieces
+        self._open = 0  # pieces that wait or are done
+        self._end: BaseException | None = None
+        self._ended = self._stopped = False
+        self._taker, self._reader = _Bell(), _Bell()
+        self._idle: list[_Bell] = []
+        self._most_begun, self._most_open = threads + AHEAD, PIECES * threads
+        names = [("read", self._read), *[("make", self._work)] * threads]
+        self._threads = [threading.Thread(target=do, name=f"scformat-{name}", daemon=True) for name, do in names]
 
     def run(self) -> Iterator[T]:
+        atexit.register(self._stop)  # of an iterator that is never closed: no thread may outlive the interpreter
         try:
-            with self._lock:
-                self._start()
-            while (made := self._take()) is not None:
-                for batch in made.each():
+            for thread in self._threads:
+                thread.start()
+            while (group := self._take()) is not None:
+                for batch in group.each():
                     yield batch
                     del batch  # whoever asks for the next one may have let it go
                     self._check_process()
         finally:
             self._stop()
+            atexit.unregister(self._stop)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
@@ -120,99 +157,121 @@ class _Pipeline(Generic[T]):
                 hint="start iterating in the worker",
             )
 
-    def _take(self) -> _Made[T] | None:
-        with self._lock:
-            self._lock.wait_for(lambda: self._ready)
-            future = self._ready.popleft()
-        made = future.result()
-        with self._lock:
-            self._ahead -= 1
-            self._start()
-        return made
-
-    def _start(self) -> None:
-        """Start what has become possible. With the lock held."""
-        if self._stopped:
-            return
-        if not self._reading and len(self._runs) <= 1:
-            self._reading = True
-            self._reader.submit(self._read)
-        due = min(len(self._runs[0]), self._threads - self._ahead) if self._runs else 0
-        for _ in range(min(due + len(self._pieces), self._threads - self._working)):
-            self._working += 1
-            self._workers.submit(self._work)
-
-    def _work(self) -> None:
+    def _take(self) -> _Group[T] | None:
         while True:
             with self._lock:
-                job = self._due()
-                if job is None:
-                    self._working -= 1
-                    return
-            future, do = job
-            try:
-                future.set_result(do())
-            except BaseException as error:
-                future.set_exception(error)
-            del job, future, do  # they hold a batch, and what a run was read to
+                if self._begun and self._begun[0].done:
+                    group = self._begun.popleft()
+                    self._wake()
+                    return group
+                if self._ended and not self._begun and not self._due:
+                    if self._end is not None:
+                        raise self._end
+                    return None
+                self._taker.set()
+            self._taker.wait()
 
-    def _due(self) -> Job | None:
-        if self._stopped:
-            return None
-        if self._runs and self._ahead < self._threads:
-            self._ahead += 1
-            job = self._runs[0].popleft()
-            if not self._runs[0]:
-                self._runs.popleft()
-                self._start()
-            return job
-        return self._pieces.popleft() if self._pieces else None
+    def _wake(self) -> None:
+        """Let one more thread look for what is due. With the lock held."""
+        if self._idle and (self._pieces or self._due):
+            self._idle.pop().ring()
 
-    def _read(self) -> None:
-        """Read one run; an error of it, and the end, come after all batches before."""
-        jobs: deque[Job] = deque()
-        last: Future[_Made[T] | None] = Future()
-        try:
-            load = next(self._loads, None)
-            if load is None:
-                last.set_result(None)
-            else:
-                jobs.extend((Future(), partial(_collect, make)) for make in load(self._side_by_side).batches)
-        except BaseException as error:
-            last.set_exception(error)
-        with self._lock:
-            if jobs:
-                self._runs.append(jobs)
-                self._ready.extend(future for future, _ in jobs)
-            if last.done():
-                self._ready.append(last)
-            else:
-                self._reading = False
-            self._start()
-            self._lock.notify()
-
-    def _side_by_side(self, work: Work) -> None:
-        """Do pieces, a few of them waiting at any time."""
-        pending: deque[Future[None]] = deque()
-        for piece in work:
-            future: Future[None] = Future()
+    def _work(self) -> None:
+        bell = _Bell()
+        while True:
             with self._lock:
                 if self._stopped:
                     return
-                self._pieces.append((future, piece))
-                self._start()
-            pending.append(future)
-            if len(pending) > 2 * self._threads:
-                pending.popleft().result()
-        while pending:
-            pending.popleft().result()
+                group, function, piece = None, None, None
+                if self._due and len(self._begun) < self._most_begun:
+                    function, group = self._due[0].popleft(), _Group[T]()
+                    self._begun.append(group)
+                    if not self._due[0]:
+                        self._due.popleft()
+                        self._reader.ring()
+                elif self._pieces:
+                    piece = self._pieces.popleft()
+                else:
+                    self._idle.append(bell)
+                    bell.set()
+            if group is not None and function is not None:
+                group.make(function)
+                del function  # it holds what the run was read to
+                with self._lock:
+                    group.done = True
+                    if self._begun and self._begun[0] is group:
+                        self._taker.ring()
+                del group
+            elif piece is not None:
+                self._do(*piece)
+                del piece
+            else:
+                bell.wait()
+
+    def _do(self, number: int, piece: Callable[[], None]) -> None:
+        fault: BaseException | None = None
+        try:
+            piece()
+        except BaseException as error:
+            fault = error
+        with self._lock:
+            if fault is not None:
+                self._faults[number] = fault
+            self._open -= 1
+            self._reader.ring()
+
+    def _read(self) -> None:
+        """Read run after run, one ahead; an error, and the end, come after all batches before."""
+        try:
+            while self._await(lambda: len(self._due) <= 1) and (load := next(self._loads, None)) is not None:
+                batches = deque(load(self._side_by_side).batches)
+                del load
+                with self._lock:
+                    if batches:
+                        self._due.append(batches)
+                    del batches
+                    for _ in self._threads:
+                        self._wake()
+        except BaseException as error:
+            self._end = error
+        with self._lock:
+            self._ended = True
+            self._taker.ring()
+
+    def _await(self, holds: Callable[[], bool]) -> bool:
+        """Let the reading thread wait until something holds; False where everything stops."""
+        while True:
+            with self._lock:
+                if self._stopped or holds():
+                    return not self._stopped
+                self._reader.set()
+            self._reader.wait()
+
+    def _side_by_side(self, work: Work) -> None:
+        """Do pieces, a few of them waiting at any time; of several errors the first in order is raised."""
+        for number, piece in enumerate(work):
+            with self._lock:
+                if self._faults:
+                    break
+                self._pieces.append((number, piece))
+                self._open += 1
+                self._wake()
+            if not self._await(lambda: self._open < self._most_open):
+                raise _StoppedError
+        if not self._await(lambda: self._open == 0):
+            raise _StoppedError
+        if self._faults:
+            faults, self._faults = self._faults, {}
+            raise faults[min(faults)]
 
     def _stop(self) -> None:
         if os.getpid() != self._pid:
             return  # the threads are those of the parent
         with self._lock:
             self._stopped = True
-            while self._pieces:
-                self._pieces.popleft()[0].cancel()  # the reader waits for it
-        self._reader.shutdown(wait=True, cancel_futures=True)
-        self._workers.shutdown(wait=True)
+            self._pieces.clear()
+            for bell in (self._reader, *self._idle):
+                bell.ring()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()

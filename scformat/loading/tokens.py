@@ -50,7 +50,7 @@ def tokenize(
     n_columns: int,
     how: int,
     add_zero_genes: int,
-    source: NDArray[np.int32],
+    source: NDArray[np.int64],
     measured: NDArray[np.bool_],
     out_genes: NDArray[np.int64],
     out_values: NDArray[np.float32],

@@ -13,6 +13,7 @@ import numpy as np
 
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, pack_rows, sum_row
+from scformat.loading.lookup import distinct, places
 from scformat.loading.records import read_records
 from scformat.pool import Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
@@ -72,7 +73,7 @@ class Held:
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where rows of the store, all of them held, lie here."""
-        return np.searchsorted(self.rows, rows)
+        return places(self.rows, rows)
 
     def with_nothing(self, rows: NDArray[np.int64]) -> Held:
         """Add cells without counts and labels, source -1; none of them is held."""
@@ -154,23 +155,23 @@ def read_window(
     DamagedDataError
         A chunk is missing or damaged, or its entries break the encoding; the cells are named.
     """
-    return _Reader(store, np.unique(rows), labels, Pool() if pool is None else pool).read(run)
+    return _Reader(store, distinct(rows), labels, Pool() if pool is None else pool).read(run)
 
 
 def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
     """Tell what :func:`read_window` takes for these rows; reads, but decodes nothing."""
-    distinct = np.unique(rows)
-    reader = _Reader(store, distinct, (), Pool())
+    cells = distinct(rows)
+    reader = _Reader(store, cells, (), Pool())
     chunks = requests = size = 0
     for segment, low, high in reader.segments():
         part = segment.part
-        found = read_records(segment, distinct[low:high] - part.start, ())
+        found = read_records(segment, cells[low:high] - part.start, ())
         numbers = plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers
         for fetched in segment.storage.fetch_chunks(part.entries, numbers):
             requests += fetched.requests
             size += len(fetched.data)
         chunks += len(numbers)
-    return Costs(draws=len(rows), cells=len(distinct), chunks=chunks, requests=requests, bytes=size)
+    return Costs(draws=len(rows), cells=len(cells), chunks=chunks, requests=requests, bytes=size)
 
 
 class _Reader:

@@ -133,7 +133,7 @@ class Batch:
 
 
 def as_tensors(arrays: Arrays, valid: NDArray[Any], form: Form) -> Batch:
-    """Wrap the arrays of a batch as tensors, without a copy."""
+    """Make tensors of the arrays of a batch: counts as they are; the rest, which many batches share, copied."""
     own = torch.from_numpy
     codes = dict(zip(form.read, arrays.labels, strict=True))
     gene_ids = values = padding = None
@@ -148,12 +148,12 @@ def as_tensors(arrays: Arrays, valid: NDArray[Any], form: Form) -> Batch:
         gene_ids=gene_ids,
         values=values,
         padding_mask=padding,
-        rows=own(arrays.rows.copy()),  # the rows of many batches are one array
+        rows=own(arrays.rows.copy()),
         labels={each.name: own(each.of(codes[each.label])) for each in form.labels},
         targets={each.name: own(each.of(codes[each.label])) for each in form.targets},
-        source=own(arrays.source).long(),
-        total_counts=own(arrays.total),
-        valid=own(valid.copy()),
+        source=own(arrays.source.copy()),
+        total_counts=own(arrays.total.copy()),
+        valid=own(valid),
         columns=form.columns,
     )
 

@@ -67,6 +67,11 @@ class Delivery:
         assembly = replace(form.assembly, output="csr", recipe=before)
         return cls(form=form, assembly=assembly, device=device, pinned=pinned, rest=after)
 
+    @property
+    def stays(self) -> bool:
+        """Whether a batch is done once it is made: it goes to no device, which threads have streams for."""
+        return self.device is None and not self.pinned
+
     def __call__(self, arrays: Arrays, valid: NDArray[np.bool_]) -> Batch:
         """Make a batch of arrays that were made as :attr:`assembly` says."""
         batch = self._made(arrays, valid)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from scformat.errors import ScformatError, UsageError, unknown_name
-from scformat.loading.batches import make_batches
+from scformat.loading.batches import Drawn, make_batches
 from scformat.loading.explanation import advice, measure_rate
 from scformat.loading.faults import MOST_TRIES, Damage, OnDamage, check_way, read_sound
 from scformat.loading.form import choose_form, made_together
@@ -43,6 +43,7 @@ from scformat.torch.sets import make_controls, with_sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
 
     import torch
     import torch.distributed as dist
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from scformat.store import Store
     from scformat.tables.view import SamplingTable
     from scformat.torch.batch import Batch
+
+    Made: TypeAlias = tuple[Step, Arrays, Batch | None]
 
 
 class CellLoader:
@@ -284,28 +287,29 @@ class CellLoader:
 
     def _iterate(self, start: int, stop: int) -> Iterator[Batch]:
         delivered = self._deliver(runs(self._plan, self._share, start, stop, most=self._most))
-        finish, stream = self._delivery, self._stream
+        stream = self._stream
         try:
-            for step, arrays in delivered:
+            for step, arrays, batch in delivered:
                 self._count(arrays)
-                batch = finish(arrays, step.valid & (arrays.source >= 0))
-                if self._sets is not None:
-                    batch = with_sets(batch, step, arrays, self._sets, finish)
                 self._stream, self._position = stream, step.end
-                yield batch
+                yield batch if batch is not None else self._finished(step, arrays)
+                del arrays, batch  # whoever asks for the next one may have let it go
         finally:
             delivered.close()  # type: ignore[attr-defined]
 
-    def _deliver(self, coming: Iterable[list[Step]]) -> Iterator[tuple[Step, Arrays]]:
+    def _deliver(self, coming: Iterable[list[Step]]) -> Iterator[Made]:
         return deliver((partial(self._load, steps) for steps in coming), threads=self._threads)
 
-    def _load(self, steps: list[Step], run: Callable[[Work], None]) -> Loaded[tuple[Step, Arrays]]:
+    def _load(self, steps: list[Step], run: Callable[[Work], None]) -> Loaded[Made]:
         rows = np.concatenate([step.all_rows for step in steps])
         held = None
         with suppress(ScformatError):  # it meets the batch that it concerns, after those before it
             held = self._read(rows, partial(read_window, run=run, pool=self._pool), tries=MOST_TRIES)
+        drawn: Held | Surrounded | Drawn | None = held
+        if isinstance(held, Held) and self._sets is None:
+            drawn = Drawn.of(held, rows, np.concatenate([step.positions for step in steps]))
         together = range(0, len(steps), self._together)
-        return Loaded(batches=[partial(self._make, steps[at : at + self._together], held) for at in together])
+        return Loaded(batches=[partial(self._make, steps, at, at + self._together, drawn) for at in together])
 
     def _read(
         self, rows: NDArray[np.int64], read: Callable[..., Held], *, tries: int | None = None
@@ -328,13 +332,22 @@ class CellLoader:
             if arrays.control is not None:
                 self._damage.count(arrays.control.rows[arrays.control.source < 0])
 
-    def _make(self, steps: list[Step], held: Held | Surrounded | None) -> Iterator[tuple[Step, Arrays]]:
-        if isinstance(held, Held) and self._sets is None:
-            wanted = [(step.rows, step.positions) for step in steps]
-            yield from zip(steps, make_batches(held, wanted, self._delivery.assembly), strict=True)
-            return
-        for step in steps:
-            yield step, self._made(step, held)
+    def _make(self, steps: list[Step], first: int, last: int, held: Held | Surrounded | Drawn | None) -> Iterator[Made]:
+        """Make the batches of some steps of a run; what has no way to a device is made to the end, by this thread."""
+        some = steps[first:last]
+        made: Iterable[Arrays]
+        if isinstance(held, Drawn):
+            size = self._share.batch
+            bounds = [k * size for k in range(first, first + len(some) + 1)]
+            made = make_batches(held, bounds, self._delivery.assembly)
+        else:
+            made = (self._made(step, held) for step in some)
+        for step, arrays in zip(some, made, strict=True):
+            yield step, arrays, self._finished(step, arrays) if self._delivery.stays else None
+
+    def _finished(self, step: Step, arrays: Arrays) -> Batch:
+        batch = self._delivery(arrays, step.valid & (arrays.source >= 0))
+        return batch if self._sets is None else with_sets(batch, step, arrays, self._sets, self._delivery)
 
     def _made(self, step: Step, held: Held | Surrounded | None) -> Arrays:
         """Make a batch; where its run could not be read whole, of what is read for it alone."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 N, BATCH, WINDOW = 3000, 128, 4096
 BATCHES = WINDOW // BATCH
-CALLS_A_BATCH = {"csr": 115, "dense": 105}
+CALLS_A_BATCH = {"csr": 104, "dense": 92}
 """Python functions and those of C that the interpreter calls for a batch, its share of reading included."""
 FRESH = 0.1
 """Memory that is new for a batch, as a share of the batch; where a window begins there is more, for its records."""
