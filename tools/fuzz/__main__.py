@@ -21,6 +21,8 @@ from tools.fuzz.base import scratch
 from tools.fuzz.child import MEMORY, SECONDS
 from tools.fuzz.surfaces import SURFACES
 
+LOOK = 0.5
+"""Seconds between two looks at how far a process is."""
 TRIES = 3
 """How often an input that took too long is read again before it counts as one that hangs."""
 RESULTS = Path(__file__).parent / "results"
@@ -63,6 +65,7 @@ def fuzz(
             rc, log = _run(name, Path(work), options, total, say)
             state = _state(Path(work))
             _add(total, state)
+            total["seconds"] += rc != 0  # one that dies at once, again and again, comes to an end too
             found = _cause(name, Path(work), rc, log) if rc != 0 else None
             if rc != 0 and found is None:
                 total["outcomes"]["late once"] += 1
@@ -82,12 +85,17 @@ def _run(name: str, work: Path, options: dict[str, Any], total: dict[str, Any], 
         child = subprocess.Popen(
             [sys.executable, "-m", "tools.fuzz.child", name, str(work), json.dumps(options)], stdout=file, stderr=file
         )
+        looks = last = 0
         try:
             while child.poll() is None:
-                time.sleep(0.5)
+                time.sleep(LOOK)
                 state = _state(work)
                 if state is not None:
                     say(f"{name}: {total['inputs'] + state['inputs']:,} inputs, {len(state['findings'])} findings")
+                    # Counted, not timed: while this process was stopped, the other one may have been, too.
+                    looks, last = (looks + 1 if state["inputs"] == last else 0), state["inputs"]
+                if looks * LOOK > 4 * SECONDS:
+                    child.send_signal(signal.SIGALRM)
         finally:
             child.kill()
             child.wait()
@@ -125,7 +133,7 @@ def _cause(name: str, work: Path, rc: int, log: str) -> dict[str, Any] | None:
     bad = next((path for path in inputs if path.exists()), None)
     if bad is None:
         return {"key": f"died {rc}", "what": log[-1500:], "input": ""}
-    late = rc == -signal.SIGALRM or bad.name.startswith("artifact-timeout")
+    late = rc == -signal.SIGALRM
     what = ""
     for _ in range(TRIES):
         again, what = _alone(name, bad)

@@ -156,9 +156,11 @@ def main(name: str, work: str, options: str) -> None:
         sys.exit("\n".join(found["what"] for found in tally.findings.values()) or None)
     began = time.monotonic()
     last = began
+    tally.write(began)  # from here on the parent sees to it that the count goes on
 
     def test(data: bytes) -> None:
         nonlocal last
+        current.write_bytes(data)  # what a crash of the process leaves behind
         tally.take(data, read)
         now = time.monotonic()
         done = tally.inputs >= (given["least"] if now - began >= given["seconds"] else given["most"])
@@ -171,8 +173,6 @@ def main(name: str, work: str, options: str) -> None:
 
     if not given["coverage"]:
         for data in random_inputs(surface, seeds, given["seed"]):
-            current.write_bytes(data)  # what a crash of the process leaves behind
-            signal.alarm(4 * SECONDS)  # ends the process; time that others take is in it
             test(data)
     corpus = Path(given["corpus"])
     for k, data in enumerate(seeds):
@@ -187,7 +187,7 @@ def main(name: str, work: str, options: str) -> None:
 
     atheris.Setup(
         [
-            "fuzz", str(corpus), f"-seed={given['seed'] or 1}", f"-timeout={SECONDS}", "-rss_limit_mb=0",
+            "fuzz", str(corpus), f"-seed={given['seed'] or 1}", "-timeout=0", "-rss_limit_mb=0",
             f"-max_len={max(4096, 2 * max(map(len, seeds)))}", f"-artifact_prefix={place}/artifact-",
             "-print_final_stats=0", "-reload=0", "-detect_leaks=0",
         ],
