@@ -8,10 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numba.np.numpy_support import carray
 
 from scformat.errors import InvalidDataError
-from scformat.jit import kernel, pointer
+from scformat.jit import kernel
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.sorting import DIGITS, sort_entries
 from scformat.loading.streaming import LARGE, stream_dense
@@ -172,7 +171,8 @@ def make_batch(held: Held, rows: NDArray[np.int64], positions: NDArray[np.uint64
 def make_batches(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator[Arrays]:
     """Make batches as :func:`make_batch`, of the draws between `bounds`; an error comes after those before it.
 
-    CSR batches are small: they are made by one call of a kernel. What is not of genes is views of arrays of all draws.
+    CSR batches are small: they are made by one call of a kernel and are views of one piece of memory, as is what all
+    batches have besides counts.
     """
     if how.output == "csr":
         yield from _make_csr(drawn, bounds, how)
@@ -222,26 +222,26 @@ def _cells(drawn: Drawn, some: slice, how: Assembly) -> tuple[Any, Any, Any, Any
 
 
 def _make_csr(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator[Arrays]:
-    first = bounds[0]
-    ends = np.array(bounds[1:])
-    rooms = np.diff(drawn.before[bounds])
-    index = np.dtype(np.int32 if rooms.max() < MOST_VALUES else np.int64)
-    offsets = np.empty(bounds[-1] - first + len(ends), index)
-    a_value = index.itemsize + 4
-    memory = [drawn.held.pool.empty(a_value * room, np.uint8) for room in rooms.tolist()]
-    addresses = np.array([each.__array_interface__["data"][0] for each in memory], np.uint64)
-    cells = _cells(drawn, slice(first, bounds[-1]), how)
-    fault, bad = _csr(*cells, how.unsorted, ends - first, rooms, addresses, offsets)
-    for k, (low, high) in enumerate(pairwise(bounds)):
+    first, last = bounds[0], bounds[-1]
+    places = drawn.before[bounds] - drawn.before[first]
+    room = int(places[-1])
+    index = np.dtype(np.int32 if room < MOST_VALUES else np.int64)
+    memory = drawn.held.pool.empty((index.itemsize + 4) * room, np.uint8)
+    columns = memory[: index.itemsize * room].view(index)
+    values = memory[index.itemsize * room :].view(np.float32)
+    offsets = np.empty(last - first + len(bounds) - 1, index)
+    ends = np.array(bounds) - first
+    cells = _cells(drawn, slice(first, last), how)
+    fault, bad = _csr(*cells, how.unsorted, ends, places, columns, values, offsets)
+    for k, (low, high, start, stop) in enumerate(zip(bounds, bounds[1:], places.tolist(), places[1:].tolist())):
         if fault and low <= first + bad < high:
             raise _error(fault, int(drawn.rows[first + bad]), how)
         own = offsets[low - first + k : high - first + k + 1]
-        room = len(memory[k]) // a_value
-        columns = memory[k][: index.itemsize * room].view(index)
-        values = memory[k][index.itemsize * room :].view(np.float32)
         n = int(own[-1])
-        csr = (own, columns, values) if n == room else (own, columns[:n].copy(), values[:n].copy())
-        yield _arrays(drawn, slice(low, high), csr=csr)
+        some = slice(start, start + n)
+        # What is left out of many counts should not be kept for as long as the others are.
+        csr = (columns[some], values[some]) if start + n == stop else (columns[some].copy(), values[some].copy())
+        yield _arrays(drawn, slice(low, high), csr=(own, *csr))
 
 
 def _error(fault: int, row: int, how: Assembly) -> InvalidDataError:
@@ -300,23 +300,21 @@ def _csr(
     column_of_gene: NDArray[np.int32],
     unsorted: bool,  # noqa: FBT001
     ends: NDArray[np.int64],
-    rooms: NDArray[np.int64],
-    addresses: NDArray[np.uint64],
+    places: NDArray[np.int64],
+    columns: NDArray[np.integer],
+    values: NDArray[np.float32],
     out_offsets: NDArray[np.integer],
 ) -> tuple[int, int]:
-    """Make batches of the rows up to each of `ends`: columns, then values, to the room at each address."""
+    """Make batches of the rows between `ends`, the values of each from one of `places` on."""
     known = np.empty(256, np.float32)
-    other_columns, other_values = np.empty(0, out_offsets.dtype), np.empty(0, np.float32)
+    other_columns, other_values = np.empty(0, columns.dtype), np.empty(0, np.float32)
     digits = np.empty(DIGITS + 1, np.int64)
-    row, place = 0, 0
-    for k in range(len(ends)):
-        of_values = addresses[k] + np.uint64(rooms[k] * out_offsets.itemsize)
-        columns = carray(pointer(addresses[k]), (rooms[k],), out_offsets.dtype)
-        values = carray(pointer(of_values), (rooms[k],), np.float32)
+    place = 0
+    for k in range(len(ends) - 1):
+        at = places[k]
         out_offsets[place] = 0
         place += 1
-        at = 0
-        while row < ends[k]:
+        for row in range(ends[k], ends[k + 1]):
             coming = starts[min(row + 1, len(starts) - 1)]
             cell = (starts[row], stops[row], coming, total[row], seed, positions[row])
             n = make_cell(words, *cell, codes, arguments, column_of_gene, columns, values, at, known)
@@ -327,7 +325,6 @@ def _csr(
                     other_columns, other_values = np.empty(2 * n, columns.dtype), np.empty(2 * n, np.float32)
                 sort_entries(columns[at : at + n], values[at : at + n], other_columns, other_values, digits)
             at += n
-            out_offsets[place] = at
+            out_offsets[place] = at - places[k]
             place += 1
-            row += 1
     return 0, 0
