@@ -29,6 +29,7 @@ from scformat.layout import ArraySpec
 from scformat.manifest import Array, StringArray
 from scformat.native import decode_chunks
 from scformat.pool import Pool
+from scformat.ranges import plan_ranges
 from scformat.regions import Region, chunks_within, copy_shared, files_of, spans_of
 from scformat.strings import Strings, offsets_fit
 
@@ -371,27 +372,20 @@ class Storage:
         absent = places[:, 0] == ABSENT
         if absent.any():
             raise _lost(self.at(key), f"chunk {int(numbers[absent][0])}", spec.path, numbers[absent].tolist())
-        offsets, lengths = places.astype(np.int64).T
-        order = np.argsort(offsets, kind="stable")
-        starts, stops = offsets[order], (offsets + lengths)[order]
-        opens = np.ones(len(starts), np.bool_)
-        opens[1:] = starts[1:] - np.maximum.accumulate(stops)[:-1] > self._ranges.read_through
-        low = starts[opens]
-        high = np.maximum.reduceat(stops, np.flatnonzero(opens)) if len(stops) else stops
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(high - low)])
-        data = self._pool.empty(int(before[-1]), np.uint8)
-        run = np.searchsorted(low, offsets, side="right") - 1
+        starts, lengths = np.ascontiguousarray(places.astype(np.int64).T)
+        plan = plan_ranges(starts, lengths, read_through=self._ranges.read_through)
+        data = self._pool.empty(plan.n_bytes, np.uint8)
         fetched = Fetched(
             array=spec.path,
             key=key,
             numbers=numbers,
             data=data,
-            offsets=before[run] + offsets - low[run],
+            offsets=plan.offsets,
             lengths=lengths,
-            requests=len(low),
+            requests=len(plan.starts),
         )
         with _naming_chunks(fetched.array, fetched.numbers.tolist()):
-            return _Begun(fetched, self._ranges.begin_ranges(key, low, high, data))
+            return _Begun(fetched, self._ranges.begin_ranges(key, plan.starts, plan.stops, data))
 
     def _index(self, spec: ArraySpec, shard: tuple[int, ...]) -> NDArray[np.uint64]:
         return next(self._indexes_of(spec, [shard]))

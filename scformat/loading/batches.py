@@ -233,7 +233,8 @@ def _make_csr(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator[Ar
     ends = np.array(bounds) - first
     cells = _cells(drawn, slice(first, last), how)
     fault, bad = _csr(*cells, how.unsorted, ends, places, columns, values, offsets)
-    for k, (low, high, start, stop) in enumerate(zip(bounds, bounds[1:], places.tolist(), places[1:].tolist())):
+    of_batches = zip(pairwise(bounds), pairwise(places.tolist()), strict=True)
+    for k, ((low, high), (start, stop)) in enumerate(of_batches):
         if fault and low <= first + bad < high:
             raise _error(fault, int(drawn.rows[first + bad]), how)
         own = offsets[low - first + k : high - first + k + 1]
