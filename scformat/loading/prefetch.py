@@ -273,5 +273,5 @@ class _Pipeline(Generic[T]):
             for bell in (self._reader, *self._idle):
                 bell.ring()
         for thread in self._threads:
-            if thread.is_alive():
+            if thread.is_alive() and thread is not threading.current_thread():  # which may have collected the iterator
                 thread.join()

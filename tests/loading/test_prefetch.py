@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -73,4 +76,53 @@ def test_only_one_run_is_read_ahead() -> None:
     time.sleep(0.05)
     assert begun == [0, 1]
     stream.close()  # type: ignore[attr-defined]
+    assert not ours()
+
+
+ENDLESS = """
+import itertools
+from scformat.loading.prefetch import Loaded, deliver
+
+def load(run):
+    run(iter([lambda: None] * 5))
+    return Loaded(batches=[lambda k=k: iter([k]) for k in range(100)])
+
+stream = deliver(itertools.repeat(load), threads=3)
+print([next(stream) for _ in range(150)][-1])
+"""
+
+
+def test_an_iterator_that_is_never_closed_does_not_keep_the_interpreter() -> None:
+    """Its threads end with it: they would go on in memory that is being taken down."""
+    done = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "49\n", "")
+
+
+def test_an_iterator_left_in_a_cycle_ends_its_threads() -> None:
+    class Holder:
+        stream: Iterator[int]
+
+    holder = Holder()
+    holder.stream = deliver(loads(50, 20), threads=2)
+    holder.me = holder  # type: ignore[attr-defined]
+    next(holder.stream)
+    assert ours()
+    del holder
+    gc.collect()
+    assert not ours()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_of_errors_of_pieces_the_first_in_order_is_raised(threads: int) -> None:
+    def piece(number: int) -> None:
+        time.sleep(0.02 if number == 1 else 0)
+        if number in (1, 2):
+            raise ValueError(f"piece {number}")
+
+    def load(run: Callable[[Work], None]) -> Loaded[int]:
+        run(partial(piece, number) for number in range(10))
+        return Loaded(batches=[])
+
+    with pytest.raises(ValueError, match="piece 1"):
+        list(deliver(iter([load]), threads=threads))
     assert not ours()
