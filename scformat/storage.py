@@ -123,6 +123,11 @@ class Storage:
         self._ranges = self._cached = Cached(self._blobs, cache, digests)
 
     @property
+    def waits(self) -> bool:
+        """Whether an answer takes its time, so that it pays to ask for more than is wanted next."""
+        return self._ranges.ahead > 0
+
+    @property
     def cache(self) -> Cache | None:
         """Where what is read is kept."""
         return None if self._cached is None else self._cached.cache

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,12 +16,14 @@ import numpy as np
 from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.lookup import distinct, places
-from scformat.loading.records import read_records
+from scformat.loading.records import Records, read_records
 from scformat.pool import Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+    from contextlib import AbstractContextManager
     from typing import TypeAlias
 
     from numpy.typing import NDArray
@@ -36,6 +40,10 @@ TILE_ENTRIES = 1 << 18
 """Entries of the rows that one thread decodes at a time: 1 MiB, which stays in its cache."""
 TILES_TOGETHER = 4
 """That a thread decodes one after another: see :class:`scformat.loading.prefetch._Pipeline`."""
+
+
+SEGMENTS_AHEAD = 8
+"""Whose cells are asked for at once, where an answer takes its time: each may have some reads on their way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -203,8 +211,8 @@ class _Reader:
                 yield segment, low, high
 
     def read(self, run: Callable[[Work], None]) -> Held:
-        for segment, low, high in self.segments():
-            found = read_records(segment, self._rows[low:high] - segment.part.start, self._labels)
+        segments = list(self.segments())
+        for (_, low, high), found in zip(segments, self._records(segments), strict=True):
             self._entry[0][low:high], self._entry[1][low:high] = found.starts, found.stops
             self._source[low:high] = found.source
             self._total[low:high] = found.total
@@ -212,10 +220,8 @@ class _Reader:
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
         self._words = self._pool.empty(WORDS_AN_ENTRY * entries + MORE_A_ROW * len(self._rows), np.uint16)
-        for segment, low, high in self.segments():
-            starts, stops = (ends[low:high] for ends in self._entry)
-            with naming_cells(segment.part, starts, stops, self._rows[low:high]):
-                run(self._tiles(segment, low, high))
+        tiles = [self._tiles(*each) for each in segments]
+        run(_in_turn(tiles) if _waits(segments) else chain.from_iterable(tiles))
         for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
             self._total[at] = sum_row(self._words, self._starts[at], self._stops[at])
         return Held(
@@ -230,8 +236,27 @@ class _Reader:
             pool=self._pool,
         )
 
+    def _records(self, segments: list[tuple[Segment, int, int]]) -> Iterator[Records]:
+        def read(each: tuple[Segment, int, int]) -> Records:
+            segment, low, high = each
+            return read_records(segment, self._rows[low:high] - segment.part.start, self._labels)
+
+        if not _waits(segments):
+            yield from map(read, segments)
+            return
+        with ThreadPoolExecutor(SEGMENTS_AHEAD) as threads:
+            yield from threads.map(read, segments)
+
     def _tiles(self, segment: Segment, low: int, high: int) -> Work:
         """Fetch shard by shard and yield the decoding of a few rows at a time."""
+        with self._naming_cells(segment, low, high):
+            yield from self._fetched_tiles(segment, low, high)
+
+    def _naming_cells(self, segment: Segment, low: int, high: int) -> AbstractContextManager[None]:
+        starts, stops = (ends[low:high] for ends in self._entry)
+        return naming_cells(segment.part, starts, stops, self._rows[low:high])
+
+    def _fetched_tiles(self, segment: Segment, low: int, high: int) -> Work:
         part = segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
         numbers = plan_chunks(starts, stops, chunk=part.entries.chunk[1]).numbers
@@ -243,11 +268,14 @@ class _Reader:
             cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
             bounds = list(_pairs(low + a, low + b, cut))
             for begin in range(0, len(bounds), TILES_TOGETHER):
-                yield partial(self._decode_tiles, segment, fetched, bounds[begin : begin + TILES_TOGETHER])
+                yield partial(self._decode_tiles, segment, low, high, fetched, bounds[begin : begin + TILES_TOGETHER])
 
-    def _decode_tiles(self, segment: Segment, fetched: Fetched, tiles: list[tuple[int, int]]) -> None:
-        for low, high in tiles:
-            self._decode(segment, fetched, low, high)
+    def _decode_tiles(
+        self, segment: Segment, low: int, high: int, fetched: Fetched, tiles: list[tuple[int, int]]
+    ) -> None:
+        with self._naming_cells(segment, low, high):
+            for first, last in tiles:
+                self._decode(segment, fetched, first, last)
 
     def _decode(self, segment: Segment, fetched: Fetched, low: int, high: int) -> None:
         """Decode and pack the rows `low` .. `high` - 1, all of one shard."""
@@ -289,6 +317,28 @@ class _Reader:
             held = np.empty(n + n // 4, np.uint16)
             setattr(self._scratch, name, held)
         return held[:n]
+
+
+def _waits(segments: Sequence[tuple[Segment, int, int]]) -> bool:
+    """Whether it is worth asking for the cells of several segments at once."""
+    return len(segments) > 1 and any(segment.storage.waits for segment, _, _ in segments)
+
+
+def _in_turn(works: Sequence[Work]) -> Work:
+    """Yield one after another, while the first pieces of some that follow are waited for."""
+    following = iter(works)
+    coming: deque[tuple[Work, Future[Callable[[], None] | None]]] = deque()
+    with ThreadPoolExecutor(SEGMENTS_AHEAD) as threads:
+        while True:
+            for work in islice(following, 1 + SEGMENTS_AHEAD - len(coming)):
+                coming.append((work, threads.submit(next, work, None)))
+            if not coming:
+                return
+            work, first = coming.popleft()
+            piece = first.result()
+            if piece is not None:
+                yield piece
+                yield from work
 
 
 def _pairs(low: int, high: int, cut: NDArray[Any]) -> Iterator[tuple[int, int]]:

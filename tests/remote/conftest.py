@@ -66,6 +66,7 @@ def _environment() -> Iterator[None]:
 def places(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Iterator[Places]:
     """The server with a store in its bucket ``cells``."""
     from samples import counts_matrix, sample
+    from uploads import upload
 
     import scformat
     from tools.remote.proxy import proxy
@@ -86,20 +87,6 @@ def places(tmp_path_factory: pytest.TempPathFactory, _environment: None) -> Iter
         upload(local, "s3://cells/local.cells")
         yield Places(local=local, remote="s3://cells/local.cells", files=files, endpoint=endpoint, proxy=between)
     shutil.rmtree(place)
-
-
-def upload(directory: Path, url: str) -> None:
-    """Copy a store to a bucket, as any tool would."""
-    from scformat.storage import Storage
-
-    target = Storage(url)
-    writes = [
-        target.write(path.relative_to(directory).as_posix(), path.read_bytes())
-        for path in directory.rglob("*")
-        if path.is_file()
-    ]
-    for written in writes:
-        written.result()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from uploads import upload
 
 import scformat
 from scformat import storage
@@ -76,6 +77,34 @@ def test_a_window_takes_two_rounds(places: Any, monkeypatch: pytest.MonkeyPatch)
         assert {"/entries/" in r.path for r in places.proxy.requests} == {True, False}
         found.append(rounds(places))
     assert min(found) == 2, "a process that stands still for a while may seem to take more"
+
+
+def test_a_window_over_several_parts_takes_two_rounds_too(
+    places: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "KEPT_BYTES", 1)
+    local = tmp_path / "parts.cells"
+    scformat.convert(places.files[:1], local, ontology=False, jobs=1)
+    for file in places.files[1:]:
+        scformat.append(local, [file])
+    upload(local, "s3://cells/parts.cells")
+    one, other = scformat.open(local), scformat.open("s3://cells/parts.cells")
+    assert len(other.manifest.parts) == 3
+    rows = np.random.default_rng(5).integers(0, other.n_cells, 1_000)
+    for wanted in (rows, rows[rows < 3_000], rows[:0]):
+        held, known = read_window(other, wanted), read_window(one, wanted)
+        assert np.array_equal(held.rows, known.rows)
+        assert np.array_equal(held.total, known.total)
+        assert np.array_equal(held.n_values, known.n_values)
+    found = []
+    for seed in range(3):
+        places.proxy.forget()
+        places.proxy.faults = Faults(hold=0.3)
+        read_window(other, np.random.default_rng(seed).integers(0, other.n_cells, 30))
+        places.proxy.faults = Faults()
+        assert {r.path.split("/parts/")[1][0] for r in places.proxy.requests} == {"1", "2", "3"}
+        found.append(rounds(places))
+    assert min(found) == 2
 
 
 def test_a_run_of_cells_is_one_request(places: Any) -> None:
