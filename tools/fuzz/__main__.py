@@ -23,6 +23,8 @@ from tools.fuzz.surfaces import SURFACES
 
 LOOK = 0.5
 """Seconds between two looks at how far a process is."""
+LATE = -signal.SIGALRM
+"""Status of a process that did not get on."""
 TRIES = 3
 """How often an input that took too long is read again before it counts as one that hangs."""
 RESULTS = Path(__file__).parent / "results"
@@ -85,7 +87,7 @@ def _run(name: str, work: Path, options: dict[str, Any], total: dict[str, Any], 
         child = subprocess.Popen(
             [sys.executable, "-m", "tools.fuzz.child", name, str(work), json.dumps(options)], stdout=file, stderr=file
         )
-        looks = last = 0
+        looks, last, late = 0, 0, False
         try:
             while child.poll() is None:
                 time.sleep(LOOK)
@@ -95,11 +97,12 @@ def _run(name: str, work: Path, options: dict[str, Any], total: dict[str, Any], 
                     # Counted, not timed: while this process was stopped, the other one may have been, too.
                     looks, last = (looks + 1 if state["inputs"] == last else 0), state["inputs"]
                 if looks * LOOK > 4 * SECONDS:
-                    child.send_signal(signal.SIGALRM)
+                    late = True
+                    break
         finally:
             child.kill()
             child.wait()
-    return child.returncode, log.read_text(errors="replace")[-4000:]
+    return LATE if late else child.returncode, log.read_text(errors="replace")[-4000:]
 
 
 def _state(work: Path) -> dict[str, Any] | None:
@@ -133,11 +136,10 @@ def _cause(name: str, work: Path, rc: int, log: str) -> dict[str, Any] | None:
     bad = next((path for path in inputs if path.exists()), None)
     if bad is None:
         return {"key": f"died {rc}", "what": log[-1500:], "input": ""}
-    late = rc == -signal.SIGALRM
     what = ""
     for _ in range(TRIES):
         again, what = _alone(name, bad)
-        if not late:
+        if rc != LATE:
             break
         if again == 0:
             return None

@@ -187,7 +187,7 @@ def main(name: str, work: str, options: str) -> None:
 
     atheris.Setup(
         [
-            "fuzz", str(corpus), f"-seed={given['seed'] or 1}", "-timeout=0", "-rss_limit_mb=0",
+            "fuzz", str(corpus), f"-seed={given['seed'] or 1}", f"-timeout={10**6}", "-rss_limit_mb=0",
             f"-max_len={max(4096, 2 * max(map(len, seeds)))}", f"-artifact_prefix={place}/artifact-",
             "-print_final_stats=0", "-reload=0", "-detect_leaks=0",
         ],
