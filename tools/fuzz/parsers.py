@@ -198,18 +198,15 @@ def _array(spec: ArraySpec) -> Array:
     )  # fmt: skip
 
 
-def _write(root: Path, spec: ArraySpec, values: NDArray[np.generic]) -> None:
-    for index, _ in spec.files():
-        file = root / spec.key(index)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode_shard(spec, values[spec.slices(index)]))
-
-
 class _Files(dict[str, bytes]):
     """Files in memory: most of the time of reading a few bytes of a directory goes into opening them."""
 
     read_through = 4 << 10
     ahead = 0
+
+    def write(self, spec: ArraySpec, values: NDArray[np.generic]) -> None:
+        """Put the files of an array here."""
+        self.update((key, encode_shard(spec, values[spec.slices(index)])) for index, key in spec.files())
 
     def begin_tail(self, key: str, size: int) -> Done[bytes | None]:
         """Give a file's last bytes."""
@@ -238,8 +235,8 @@ def _strings(work: Path) -> Prepared:
         text = np.frombuffer(data[1 + 8 * (n + 1) :][:4096], np.uint8)
         specs = flat_bytes("s/bytes", len(text)), per_cell("s/offsets", "int64", n + 1)
         files.clear()
-        for spec, values in zip(specs, (text, offsets), strict=True):
-            files.update((key, encode_shard(spec, values[spec.slices(index)])) for index, key in spec.files())
+        files.write(specs[0], text)
+        files.write(specs[1], offsets)
         strings = StringArray(bytes=_array(specs[0]), offsets=_array(specs[1]))
         storage = Storage(work)
         storage._ranges = files
@@ -280,16 +277,18 @@ def _shards(work: Path) -> Prepared:
     size = index_size(_SHARD)
     values = np.random.default_rng(0).integers(0, 500, (2, 320)).astype(np.uint16)
     array = _array(_SHARD)
-    _write(work, _SHARD, values)
-    files = [work / _SHARD.key(index) for index, _ in _SHARD.files()]
-    good = [file.read_bytes() for file in files]
+    files = _Files()
+    files.write(_SHARD, values)
+    good = list(files.values())
+    first = next(iter(files))
 
     def read(data: bytes) -> None:
         how, body = (data[0] if data else 0), data[1:]
         if how & 1 and len(body) >= size:
             body = _resealed(body, size, chunks=bool(how & 2))
-        files[0].write_bytes(body)
+        files[first] = body
         storage = Storage(work)
+        storage._ranges = files
         found = storage.read_chunks(array, np.arange(10))
         if not how & 1 and body != good[0] and not (found.transpose(1, 0, 2).reshape(2, -1) == values).all():
             raise AssertionError("other values from a damaged shard")
