@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """A batch, which owns its memory.
+    """A batch, whose memory nothing else writes to.
+
+    CSR batches that were made together lie in one piece of it, which is let go with the last of them.
 
     Attributes
     ----------
