@@ -64,15 +64,16 @@ class Array(Model):
     fill: int | float
     sha256: Digest
 
-    @model_validator(mode="after")
-    def _grid_fits(self) -> Array:
-        if not len(self.shape) == len(self.chunk) == len(self.shard):
+    def model_post_init(self, _: Any) -> None:
+        """Refuse a grid that does not fit; unlike a validator not again where the model is a member of another."""
+        chunk, shard = self.chunk, self.shard
+        if not len(self.shape) == len(chunk) == len(shard):
             raise ValueError(f"{self.path}: shape, chunk and shard differ in length")
-        if max(*self.chunk, *self.shard) > _LARGEST:
-            raise ValueError(f"{self.path}: an extent beyond 2^53 - 1")
-        if any(s % c for s, c in zip(self.shard, self.chunk, strict=True)):
-            raise ValueError(f"{self.path}: a shard is not whole chunks")
-        return self
+        for c, s in zip(chunk, shard, strict=True):
+            if c > _LARGEST or s > _LARGEST:
+                raise ValueError(f"{self.path}: an extent beyond 2^53 - 1")
+            if s % c:
+                raise ValueError(f"{self.path}: a shard is not whole chunks")
 
 
 class StringArray(Model):

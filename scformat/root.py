@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from scformat.codec import encode_json
 from scformat.errors import InvalidDataError, UnsupportedError
-from scformat.manifest import KNOWN_FEATURES, VERSION, Manifest, as_json, first_error
+from scformat.manifest import KNOWN_FEATURES, VERSION, Array, Manifest, as_json, first_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NO_DIGEST = "0" * 64
+_MEMBERS = set(Array.model_fields)
 
 
 def encode_root(manifest: Manifest) -> bytes:
@@ -35,9 +36,12 @@ def encode_root(manifest: Manifest) -> bytes:
 
 def root_digest(data: bytes, manifest: Mapping[str, Any]) -> str:
     """Digest that the root's bytes should have."""
-    stated = str(manifest.get("sha256", ""))
-    head, _, tail = data.rpartition(f'"{stated}"'.encode(errors="replace"))  # half a surrogate pair is in no file
-    return hashlib.sha256(head + f'"{NO_DIGEST}"'.encode() + tail).hexdigest()
+    stated = f'"{manifest.get("sha256", "")}"'.encode(errors="replace")  # half a surrogate pair is in no file
+    at, view = data.rfind(stated), memoryview(data)
+    digest = hashlib.sha256(view[: max(at, 0)])
+    digest.update(f'"{NO_DIGEST}"'.encode())
+    digest.update(view[at + len(stated) if at >= 0 else 0 :])
+    return digest.hexdigest()
 
 
 def decode_root(data: bytes, *, where: str) -> Manifest:
@@ -51,13 +55,13 @@ def decode_root(data: bytes, *, where: str) -> Manifest:
     UnsupportedError
         ``unsupported-version``, ``unknown-feature``.
     """
-    with _uncollected():
+    with uncollected():
         return _decode(data, where)
 
 
 def _decode(data: bytes, where: str) -> Manifest:
     try:
-        document = json.loads(data)
+        document = json.loads(data, object_hook=_Arrays())
     except (ValueError, RecursionError) as error:
         raise InvalidDataError("not-a-store", "its zarr.json is not JSON", where=where, found=error) from None
     attributes = document.get("attributes") if isinstance(document, dict) else None
@@ -88,8 +92,31 @@ def _decode(data: bytes, where: str) -> Manifest:
         raise InvalidDataError("bad-manifest", what, where=f"{where}/zarr.json:{place}") from None
 
 
+class _Arrays:
+    """Makes a model of every array as soon as the parser has read it, for a manifest may name a hundred thousand.
+
+    Their JSON values then never lie there all at once. What many have alike they share: extents and names of members.
+    """
+
+    def __init__(self) -> None:
+        self._extents: dict[tuple[int, ...], list[int]] = {}
+
+    def __call__(self, document: dict[str, Any]) -> Any:
+        if document.keys() != _MEMBERS:
+            return document
+        try:
+            array = Array.model_validate(document)
+        except ValidationError:
+            return document  # with the manifest it is validated again, which then says where it lies
+        values = array.__dict__
+        for name in ("shape", "chunk", "shard"):
+            values[name] = self._extents.setdefault(tuple(values[name]), values[name])
+        object.__setattr__(array, "__pydantic_fields_set__", _MEMBERS)
+        return array
+
+
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Keep the cyclic collector off: among a million small objects that live on, its passes take most of the time."""
     collecting = gc.isenabled()
     gc.disable()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from scformat.errors import InvalidDataError
-from scformat.root import decode_root
+from scformat.root import decode_root, uncollected
 from scformat.structure import check_structure
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def open_root(data: bytes, *, where: str) -> Manifest:
     UnsupportedError
         ``unsupported-version``, ``unknown-feature``.
     """
-    manifest = decode_root(data, where=where)
-    check_structure(manifest, _Refusal(where))
+    with uncollected():
+        manifest = decode_root(data, where=where)
+        check_structure(manifest, _Refusal(where))
     return manifest
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,24 +28,21 @@ _FILL_STEP = 4096
 
 def arrays_of(value: object) -> Iterator[Array]:
     """Yield every array that a model names, in the order of its members."""
-    if isinstance(value, Array):
-        yield value
-    elif isinstance(value, Table):
-        entry = table_entry(value)
-        if isinstance(entry, BaseModel):  # the others are reported where the structure is checked
-            yield from arrays_of(entry)
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            member = getattr(value, name)
-            if type(member) not in _PLAIN:
-                yield from arrays_of(member)
-    elif isinstance(value, dict):
-        for member in value.values():
-            if type(member) not in _PLAIN:
-                yield from arrays_of(member)
-    elif isinstance(value, (list, tuple)):
-        for member in value:
-            yield from arrays_of(member)
+    pending = [value]
+    while pending:  # not a generator in each member's: a manifest may name a hundred thousand arrays
+        member = pending.pop()
+        members: list[object] = []
+        if type(member) is Array:
+            yield member
+        elif isinstance(member, Table):
+            members = [table_entry(member)]  # one that is none is reported where the structure is checked
+        elif isinstance(member, BaseModel):
+            members = list(vars(member).values())
+        elif isinstance(member, dict):
+            members = list(member.values())
+        elif isinstance(member, (list, tuple)):
+            members = list(member)
+        pending += [each for each in reversed(members) if type(each) not in _PLAIN]
 
 
 def table_entry(table: Table) -> TableEntry | ValidationError:
@@ -97,10 +95,9 @@ class Expect:
         allowed = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
         if array.dtype not in allowed:
             self._add(self._requirement, array, "wrong data type", " or ".join(allowed), array.dtype)
-        fits = len(shape) == len(array.shape) and all(
-            want is None or want == have for want, have in zip(shape, array.shape, strict=True)
-        )
-        if not fits:
+        if array.shape != [have if want is None else want for want, have in zip(shape, array.shape, strict=False)] or (
+            len(shape) != len(array.shape)
+        ):
             wanted = ["any" if n is None else n for n in shape]
             self._add(self._requirement, array, "wrong shape", str(wanted).replace("'", ""), array.shape)
         self._check_fill(array, fill)
@@ -134,6 +131,7 @@ class Expect:
         self._findings.add(requirement, array.path, what, expected=expected, found=found)
 
 
+@lru_cache(maxsize=1024, typed=True)  # of a handful of types and fill values
 def _holds(dtype: str, value: float) -> bool:
     if dtype.startswith("float"):
         if isinstance(value, int) and abs(value) > 2**53:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from scformat import layout
 from scformat.codec import encode_json, encode_shard
 from scformat.errors import InvalidDataError, UnsupportedError
 from scformat.layout import ArraySpec, absent_value, cut_shards
+from scformat.manifest import as_json
 from scformat.root import NO_DIGEST, decode_root, encode_root, root_digest
 from scformat.storage import Storage
 from scformat.strings import Strings
@@ -261,6 +263,30 @@ def _sealed(document: dict[str, Any]) -> bytes:
     manifest["sha256"] = NO_DIGEST
     blank = json.dumps(document)
     return blank.replace(NO_DIGEST, hashlib.sha256(blank.encode()).hexdigest()).encode()
+
+
+def test_a_root_of_many_parts_takes_little_beside_its_bytes(root: bytes) -> None:
+    document = json.loads(root)
+    manifest = document["attributes"]["scformat"]
+    manifest["parts"] *= 300  # neither places nor starts are looked at here
+    data = _sealed(document)
+    decode_root(root, where="a")  # what is made once is not counted
+    tracemalloc.start()
+    many = decode_root(data, where="a")
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(many.parts) == 300
+    assert as_json(many) == json.loads(data)["attributes"]["scformat"]
+    assert kept < 5 * len(data)
+    assert peak < 6 * len(data)
+
+
+def test_an_array_that_is_none_is_said_with_its_place(root: bytes) -> None:
+    document = json.loads(root)
+    document["attributes"]["scformat"]["parts"][0]["index"]["chunk"] = [0, 7]
+    with pytest.raises(InvalidDataError, match=r"zarr\.json:parts/0/index/chunk/0") as caught:
+        decode_root(_sealed(document), where="a")
+    assert caught.value.code == "bad-manifest"
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"3", b"{}", b'{"attributes": 3}', b"\xff\xfe", b"[" * 100_000])
