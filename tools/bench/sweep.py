@@ -1,6 +1,7 @@
 """The sweep bench: what chunk, shard, codec, window and block do to size and rates; the defaults are chosen by it.
 
-One thing is changed at a time, all else is default. Every case runs in a process of its own.
+One thing is changed at a time, all else is default. Every case runs in a process of its own. A run of some parts puts
+them beside those that an earlier one measured, so that each can be measured while the machine does nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scformat.benchmark import versions
 from tools.bench import machine
 from tools.bench.common import draw_result, given_environment, names_of, remove, say, simulated
 from tools.bench.run import measure
@@ -29,7 +31,13 @@ RANDOM = {"plan": "independent"}
 STRATIFIED = {"plan": "stratified", "table": "cell_type:balanced"}
 RANDOM_BALANCED = {"plan": "independent", "table": "cell_type:balanced"}
 """Beside windows and blocks: what they are to come close to."""
+LOADS = [RANDOM, STRATIFIED]
 PARTS = ("chunk", "shard", "codec", "window", "block")
+LAYOUTS = {
+    "chunk": {chunk: (chunk, SHARD) for chunk in CHUNKS},
+    "shard": {shard: (CHUNK, shard) for shard in SHARDS},
+}
+"""Entries a chunk and a shard of the stores of these parts."""
 _CASE = Path(__file__).parent / "adapters" / "sweep_case.py"
 _FIGURES = (
     ("cells_per_second", "cells/s", "{:,.0f}"), ("cpu_us", "processor, us a cell", "{:.2f}"),
@@ -44,64 +52,89 @@ def main(arguments: list[str] | None = None) -> int:
     parts = names_of(options.parts, dict.fromkeys(PARTS))
     options.work = options.work.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
-    sources = simulated(options, options.work)
-    base = _case(options, "default", layout=(CHUNK, SHARD), sources=sources, loads=[RANDOM, STRATIFIED])
-    rows: dict[str, list[dict[str, Any]]] = {part: [] for part in parts}
-    for part, sizes in (("chunk", CHUNKS), ("shard", SHARDS)):
-        for size in sizes if part in parts else ():
-            default = size == (CHUNK if part == "chunk" else SHARD)
-            layout = (size, SHARD) if part == "chunk" else (CHUNK, size)
-            found = base if default else _case(options, "other", layout=layout, sources=sources, loads=base["asked"])
-            rows[part].append({"value": size, "default": default, **found})
-    store = options.work / "default.cells"
-    for part, values in (("window", WINDOWS), ("block", BLOCKS)):
-        if part in parts:
-            loads = [{**STRATIFIED, part: value} for value in values]
-            found = _case(options, part, store=store, loads=[*loads, RANDOM_BALANCED])
-            default = WINDOW if part == "window" else BLOCK
-            for value, load in zip([*values, "independent"], found["loads"], strict=True):
-                rows[part].append({"value": value, "default": value == default, "loads": [load]})
-    if "codec" in parts:
-        for row in _case(options, "codec", store=store, codecs=CODECS)["codecs"]:
-            rows["codec"].append({"value": row["codec"], "default": row["codec"].startswith(CODEC), **row})
+    stores = _make(options, parts)
+    if options.prepare:
+        return 0
+    base = stores[CHUNK, SHARD]
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for part in parts:
+        if part in LAYOUTS:
+            rows[part] = [
+                {"value": value, "default": layout == (CHUNK, SHARD), **_case(options, stores[layout], loads=LOADS)}
+                for value, layout in LAYOUTS[part].items()
+            ]
+        elif part == "codec":
+            found = _case(options, base, codecs=CODECS)["codecs"]
+            rows[part] = [{"value": x["codec"], "default": x["codec"].startswith(CODEC), **x} for x in found]
+        else:
+            values, default = (WINDOWS, WINDOW) if part == "window" else (BLOCKS, BLOCK)
+            loads = [*({**STRATIFIED, part: value} for value in values), RANDOM_BALANCED]
+            found = _case(options, base, loads=loads)["loads"]
+            rows[part] = [
+                {"value": value, "default": value == default, "loads": [load]}
+                for value, load in zip([*values, "independent"], found, strict=True)
+            ]
     result = {
         "bench": "sweep",
         "machine": machine.describe(),
+        "versions": versions(),
         "cells": options.cells,
         "settings": {"seconds": options.seconds, "seed": options.seed, "studies": options.studies},
         "rows": rows,
     }
     options.out.mkdir(parents=True, exist_ok=True)
     written = options.out / "sweep.json"
+    result["rows"] = joined(result, written)
     written.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     table = as_table(result)
     (options.out / "sweep.md").write_text(table, "utf-8")
     draw_result(written.resolve(), (options.out / "sweep.svg").resolve(), options.envs.resolve())
     sys.stdout.write(table)
     if not options.keep:
-        for name in ("default", "other"):
-            remove(options.work / f"{name}.cells")
+        remove(options.work / _folder(options))
     return 0
 
 
-def _case(options: argparse.Namespace, name: str, **request: Any) -> dict[str, Any]:
-    """Run one case; ``loads`` comes back as it was asked for in ``asked``."""
-    say(f"{name}: {request.get('layout') or ''}")
-    path = request.pop("store", options.work / f"{name}.cells")
+def _make(options: argparse.Namespace, parts: list[str]) -> dict[tuple[int, int], Path]:
+    """Convert to every layout that the parts need, and that is not there from an earlier run."""
+    layouts = {(CHUNK, SHARD), *(layout for part in parts for layout in LAYOUTS.get(part, {}).values())}
+    folder = options.work / _folder(options)
+    stores = {layout: folder / "-".join(["layout", *map(str, layout)]) for layout in sorted(layouts)}
+    missing = {layout: path for layout, path in stores.items() if not (path / "zarr.json").is_file()}
+    sources = [str(path) for path in simulated(options, options.work)] if missing else []
+    folder.mkdir(exist_ok=True)
+    for layout, path in missing.items():
+        say(f"making chunks of {layout[0]:,} in shards of {layout[1]:,}")
+        _case(options, path, layout=layout, sources=sources)
+    return stores
+
+
+def _folder(options: argparse.Namespace) -> str:
+    return "-".join(map(str, ["sweep", options.cells, options.studies, options.genes, options.seed]))
+
+
+def joined(result: dict[str, Any], path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Put the parts of this run beside those of an earlier one of the same stores and settings."""
+    earlier = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    same = all(earlier.get(name) == result[name] for name in ("bench", "machine", "versions", "cells", "settings"))
+    rows = {**(earlier["rows"] if same else {}), **result["rows"]}
+    return {part: rows[part] for part in PARTS if part in rows}
+
+
+def _case(options: argparse.Namespace, store: Path, **request: Any) -> dict[str, Any]:
+    """Do what is asked for in a process of its own."""
+    say(f"{store.name}: {', '.join(request)}")
     given, answer = options.work / "request.json", options.work / "result.json"
-    asked = {
-        **request, "store": str(path), "sources": [str(source) for source in request.get("sources", ())],
-        "seconds": options.seconds, "seed": options.seed,
-    }  # fmt: skip
+    asked = {**request, "store": str(store), "seconds": options.seconds, "seed": options.seed}
     given.write_text(json.dumps(asked), "utf-8")
     run = measure(
         [sys.executable, str(_CASE), str(given), str(answer)],
         directory=options.work, environment=given_environment(),
     )  # fmt: skip
     if run.exit_code:
-        raise SystemExit(f"{name}: {run.output[-2000:]}")
+        raise SystemExit(f"{store.name}: {run.output[-2000:]}")
     found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
-    return {**found, "asked": request.get("loads", [])}
+    return found
 
 
 def as_table(result: dict[str, Any]) -> str:
@@ -113,13 +146,13 @@ def as_table(result: dict[str, Any]) -> str:
             lines += ["| codec | bytes an entry | ns an entry |", "|---|---|---|"]
             lines += [f"| {_name(row)} | {row['bytes_an_entry']:.3f} | {row['ns_an_entry']:.2f} |" for row in rows]
         else:
-            titles = [title for _, title, _ in _FIGURES]
-            lines += [f"| {part} | plan | {' | '.join(titles)} | MB | files |", "|---" * (len(titles) + 4) + "|"]
+            titles = [title for _, title, _ in _FIGURES] + (["MB", "files"] if "bytes" in rows[0] else [])
+            lines += [f"| {part} | plan | {' | '.join(titles)} |", "|---" * (len(titles) + 2) + "|"]
             for row in rows:
                 for load in row["loads"]:
                     figures = [shown.format(load[key]) for key, _, shown in _FIGURES]
-                    size = f"{row['bytes'] / 1e6:,.1f} | {row['files']}" if "bytes" in row else " | "
-                    lines.append(f"| {_name(row)} | {load['plan']} | {' | '.join(figures)} | {size} |")
+                    figures += [f"{row['bytes'] / 1e6:,.1f}", f"{row['files']}"] if "bytes" in row else []
+                    lines.append(f"| {_name(row)} | {load['plan']} | {' | '.join(figures)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -141,4 +174,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--envs", type=Path, default=Path("bench-envs"))
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     parser.add_argument("--keep", action="store_true", help="leave the stores in --work")
+    parser.add_argument("--prepare", action="store_true", help="make the stores and stop; a later run takes them")
     return parser

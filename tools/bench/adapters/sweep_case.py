@@ -1,4 +1,4 @@
-"""One case of the sweep, in a process of its own: a store of another layout, or other windows, or other codecs.
+"""One case of the sweep, in a process of its own: a store of another layout made, or loads or codecs measured.
 
 ``sweep_case.py REQUEST.json RESULT.json``. The layout is set before anything that takes it over is imported: no option
 of the package does it, since a store of other sizes is one that nobody has tested.
@@ -30,10 +30,8 @@ def main() -> None:
     result: dict[str, Any] = {"loads": [_load(request, load) for load in request.get("loads", ())]}
     if request.get("codecs"):
         result["codecs"] = _codecs(request)
-    if "layout" in request:
-        store = Path(request["store"])
-        files = [path for path in store.rglob("*") if path.is_file()]
-        result |= {"bytes": sum(path.stat().st_size for path in files), "files": len(files)}
+    files = [path for path in Path(request["store"]).rglob("*") if path.is_file()]
+    result |= {"bytes": sum(path.stat().st_size for path in files), "files": len(files)}
     Path(sys.argv[2]).write_text(json.dumps(result), "utf-8")
 
 
