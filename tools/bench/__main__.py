@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from tools.bench import convert, load, scale, step, sweep
+from tools.bench import convert, convert_files, load, scale, step, sweep
 
-BENCHES = {"convert": convert.main, "load": load.main, "scale": scale.main, "step": step.main, "sweep": sweep.main}
+BENCHES = {
+    "convert": convert.main,
+    "convert-files": convert_files.main,
+    "load": load.main,
+    "scale": scale.main,
+    "step": step.main,
+    "sweep": sweep.main,
+}
 
 
 def main() -> int:
