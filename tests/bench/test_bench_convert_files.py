@@ -47,6 +47,6 @@ def test_a_file_is_converted_and_one_without_counts_refused(tmp_path: Path) -> N
 
 def test_other_content_is_told() -> None:
     counts = {"cells": 2, "nonzeros": 3, "sum": 6.0}
-    found = {"wall_s": 1.0, "peak_rss": 1e9, "bytes": 30, "content": "differs", "found": {**counts, "sum": 5.5}}
+    found = {"cpu_s": 1.0, "peak_rss": 1e9, "bytes": 30, "content": "differs", "found": {**counts, "sum": 5.5}}
     assert convert_files._cell(found, counts) == "1.0 s, 1.00 GB: other sum"
     assert convert_files._cell(found, None) == "1.0 s, 1.00 GB: not counts"

@@ -149,9 +149,9 @@ def markdown(result: dict[str, Any]) -> str:
         "# Conversion of real files, each by itself",
         "",
         f"{computer['processor']}, {computer['cores']} cores, {computer['memory_bytes'] / 1e9:.1f} GB, "
-        f"{result['file_system']}, files in the page cache, medians of {settings['repeat']}: seconds of the whole "
-        "process, peak memory, bytes a non-zero. Counts were read with anndata and h5py, and compared with what was "
-        "written.",
+        f"{result['file_system']}, files in the page cache, medians of {settings['repeat']}: processor seconds "
+        "of the whole process, peak memory, bytes a non-zero. Counts were read with anndata and h5py, compared with "
+        "what was written.",
         "",
         f"| file | counts in | cells x genes | non-zeros | {' | '.join(names)} |",
         "|---" * (4 + len(names)) + "|",
@@ -178,7 +178,7 @@ def markdown(result: dict[str, Any]) -> str:
 def _cell(found: dict[str, Any], counts: dict[str, Any] | None) -> str:
     if "refused" in found:
         return "refused"
-    text = f"{found['wall_s']:.1f} s, {found['peak_rss'] / 1e9:.2f} GB"
+    text = f"{found['cpu_s']:.1f} s, {found['peak_rss'] / 1e9:.2f} GB"
     if counts is None:
         return f"{text}: not counts"
     if found["content"] == "differs":
