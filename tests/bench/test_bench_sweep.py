@@ -58,3 +58,10 @@ def test_a_part_is_put_beside_those_of_an_earlier_run(tmp_path: Path) -> None:
         "chunk": [3], "window": [4], "block": [1],
     }  # fmt: skip
     assert sweep.joined({**run, "cells": 11, "rows": {"window": [4]}}, path) == {"window": [4]}
+
+
+def test_of_several_turns_the_best_is_kept() -> None:
+    turns = [
+        {"bytes": 7, "loads": [{"plan": "epoch", "cells_per_second": r, "cpu_us": c}]} for r, c in ((9, 3), (8, 2))
+    ]
+    assert sweep.best(turns) == {"bytes": 7, "loads": [{"plan": "epoch", "cells_per_second": 9, "cpu_us": 2}]}

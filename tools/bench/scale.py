@@ -92,10 +92,15 @@ def main(arguments: list[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     sizes = [int(size) for size in options.cells.split(",")]
     originals = [Original(path.resolve()) for path in options.originals]
-    remove(work)
     for size in sizes:
-        say(f"making a store of {size:,} cells")
-        build(originals_for(size, originals), work / str(size), size)
+        if not (work / str(size)).exists():
+            say(f"making a store of {size:,} cells")
+            partial = work / f"{size}.partial"
+            remove(partial)
+            build(originals_for(size, originals), partial, size)
+            partial.rename(work / str(size))
+    if options.prepare:
+        return 0
     command = [sys.executable, "-m", "tools.bench", "scale", "--one"]
     runs: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
     for turn in range(options.repeat + 1):
@@ -194,5 +199,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--envs", type=Path, default=Path("bench-envs"), help="environments, for the picture")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
     parser.add_argument("--keep", action="store_true", help="leave the stores in --work")
+    parser.add_argument("--prepare", action="store_true", help="make the stores and stop; a later run takes them")
     parser.add_argument("--one", type=Path, help="measure this store in this process, and print what was found")
     return parser
