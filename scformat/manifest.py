@@ -6,6 +6,7 @@ later minor version may add some; what a reader must understand is named in ``re
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -52,6 +53,16 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
+    def model_post_init(self, _: Any) -> None:
+        """Share the names of the members that were given: a set for each of 100,000 models is much of their memory."""
+        names = _shared(frozenset(self.__pydantic_fields_set__))
+        object.__setattr__(self, "__pydantic_fields_set__", names)
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[str]) -> set[str]:
+    return set(names)
+
 
 class Array(Model):
     """A Zarr array of the store."""
@@ -64,8 +75,9 @@ class Array(Model):
     fill: int | float
     sha256: Digest
 
-    def model_post_init(self, _: Any) -> None:
+    def model_post_init(self, context: Any) -> None:
         """Refuse a grid that does not fit; unlike a validator not again where the model is a member of another."""
+        super().model_post_init(context)
         chunk, shard = self.chunk, self.shard
         if not len(self.shape) == len(chunk) == len(shard):
             raise ValueError(f"{self.path}: shape, chunk and shard differ in length")

@@ -95,7 +95,7 @@ def _decode(data: bytes, where: str) -> Manifest:
 class _Arrays:
     """Makes a model of every array as soon as the parser has read it, for a manifest may name a hundred thousand.
 
-    Their JSON values then never lie there all at once. What many have alike they share: extents and names of members.
+    Their JSON values then never lie there all at once. Extents that many have alike they share.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,6 @@ class _Arrays:
         values = array.__dict__
         for name in ("shape", "chunk", "shard"):
             values[name] = self._extents.setdefault(tuple(values[name]), values[name])
-        object.__setattr__(array, "__pydantic_fields_set__", _MEMBERS)
         return array
 
 

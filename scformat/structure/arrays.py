@@ -95,9 +95,10 @@ class Expect:
         allowed = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
         if array.dtype not in allowed:
             self._add(self._requirement, array, "wrong data type", " or ".join(allowed), array.dtype)
-        if array.shape != [have if want is None else want for want, have in zip(shape, array.shape, strict=False)] or (
-            len(shape) != len(array.shape)
-        ):
+        fits = len(shape) == len(array.shape) and all(
+            want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+        )
+        if not fits:
             wanted = ["any" if n is None else n for n in shape]
             self._add(self._requirement, array, "wrong shape", str(wanted).replace("'", ""), array.shape)
         self._check_fill(array, fill)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ADAPTERS = Path(__file__).parent / "adapters"
-PATIENCE_S = 600
+PATIENCE_S = 1800
 """For one step of an installation."""
 
 
