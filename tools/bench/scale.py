@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Make the stores, measure them in turns, and write ``scale.json``, ``.md`` and ``.svg``."""
     options = _parser().parse_args(arguments)
     if options.one:
-        print(json.dumps(measure(options.one)))
+        print(json.dumps(measure(options.one, draws=options.draws)))
         return 0
     work = options.work.resolve() / "scale"
     options.out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
             partial.rename(work / str(size))
     if options.prepare:
         return 0
-    command = [sys.executable, "-m", "tools.bench", "scale", "--one"]
+    command = [sys.executable, "-m", "tools.bench", "scale", "--draws", str(options.draws), "--one"]
     runs: dict[int, list[dict[str, Any]]] = {size: [] for size in sizes}
     for turn in range(options.repeat + 1):
         for size in sizes:
@@ -114,7 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": machine.describe(),
         "file_system": machine.file_system(work),
         "versions": versions(),
-        "settings": {"batch": BATCH, "repeat": options.repeat, "cache": "warm", "table": f"{LABEL}, equal shares"},
+        "settings": {
+            "batch": BATCH,
+            "draws": options.draws,
+            "repeat": options.repeat,
+            "cache": "warm",
+            "table": f"{LABEL}, equal shares",
+        },
         "originals": [_original(original) for original in originals],
         "rows": [_summary(several) for several in runs.values()],
     }
@@ -158,7 +164,8 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         f"{of['processor']}, {of['cores']} cores, {of['memory_bytes'] / 1e9:.1f} GB, {result['file_system']}, "
         "page cache warm, "
-        f"{settings['repeat']} interleaved turns, medians. Stores of hard links to "
+        f"{settings['repeat']} interleaved turns, medians; {settings['draws']:,} draws of each plan. "
+        "Stores of hard links to "
         + " and ".join(f"{o['cells']:,}" for o in result["originals"])
         + f" cells; batches of {settings['batch']} as CSR, every cell type alike.",
         "",
@@ -195,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("originals", nargs="*", type=Path, help="stores in --order stratified --stratify-by cell_type")
     parser.add_argument("--cells", default="100000,1000000,10000000,1000000000", help="sizes, at least")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=2 * AHEAD, help="of each plan, before measuring and for it")
     parser.add_argument("--work", type=Path, default=Path("bench-work"), help="on the file system of the originals")
     parser.add_argument("--envs", type=Path, default=Path("bench-envs"), help="environments, for the picture")
     parser.add_argument("--out", type=Path, default=Path("bench-results"))
