@@ -82,9 +82,8 @@ class Tally:
         if len(data) < len(found["input"]) // 2:
             found["input"] = data.hex()
 
-    def write(self, began: float) -> None:
+    def write(self) -> None:
         """Leave what is counted where the parent finds it."""
-        self.seconds = time.monotonic() - began
         state = {
             "inputs": self.inputs,
             "seconds": round(self.seconds, 1),
@@ -154,19 +153,20 @@ def main(name: str, work: str, options: str) -> None:
         signal.alarm(4 * SECONDS)
         tally.take(Path(given["one"]).read_bytes(), read)
         sys.exit("\n".join(found["what"] for found in tally.findings.values()) or None)
-    began = time.monotonic()
-    last = began
-    tally.write(began)  # from here on the parent sees to it that the count goes on
+    before = written = time.monotonic()
+    tally.write()  # from here on the parent sees to it that the count goes on
 
     def test(data: bytes) -> None:
-        nonlocal last
+        nonlocal before, written
         current.write_bytes(data)  # what a crash of the process leaves behind
         tally.take(data, read)
         now = time.monotonic()
-        done = tally.inputs >= (given["least"] if now - began >= given["seconds"] else given["most"])
-        if done or now - last > 1:
-            tally.write(began)
-            last = now
+        tally.seconds += min(now - before, SECONDS)  # what is more went by while this process was stopped
+        before = now
+        done = tally.inputs >= (given["least"] if tally.seconds >= given["seconds"] else given["most"])
+        if done or now - written > 1:
+            tally.write()
+            written = now
         if done:
             sys.stdout.flush()
             os._exit(0)
