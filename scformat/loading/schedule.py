@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from scformat.sampling.draws import SetDraws
     from scformat.sampling.plans import Plan
 
-LOOK_AHEAD = 4_096
+LOOK_AHEAD = 512
 MOST_AHEAD = 65_536
-"""Independent draws of a rank that are read together: the first ones, and, doubling from run to run, the most.
+"""Draws of a rank that are read together: the first ones, and, doubling from run to run, the most; then whole windows.
 Some draws repeat a cell or share chunks, the more the more there are; but the first batch should not wait for them."""
 
 
@@ -103,15 +103,15 @@ def runs(
     most
         Cells of this rank that fit in memory at once: a window that holds more is cut.
     ahead
-        Independent draws of this rank in the first run.
+        Draws of this rank in the first run; from :data:`MOST_AHEAD` on, windows are read whole.
     """
     t = start
     while t < stop:
-        if plan.name == IndependentPlan.name:
-            end = min(t + ahead * share.world_size, stop)
-            ahead = min(2 * ahead, MOST_AHEAD)
-        else:
-            end = min(plan.window_stop(t), stop)
+        end = min(t + ahead * share.world_size, stop)
+        if plan.name != IndependentPlan.name:
+            whole = min(plan.window_stop(t), stop)
+            end = whole if ahead >= MOST_AHEAD else min(end, whole)
+        ahead = max(ahead, min(2 * ahead, MOST_AHEAD))
         steps = -(-(end - t) // share.stride)
         pieces = -(-steps // max(1, most // share.batch))
         high = min(t + -(-steps // pieces) * share.stride, _end(share, t, stop))

@@ -12,7 +12,6 @@ from scformat.errors import UsageError
 from scformat.loading.batches import make_batch
 from scformat.loading.form import choose_form
 from scformat.loading.options import check_number
-from scformat.loading.schedule import LOOK_AHEAD
 from scformat.loading.selection import choose_table
 from scformat.loading.window import read_window
 from scformat.sampling.state import State
@@ -28,6 +27,10 @@ if TYPE_CHECKING:
     from scformat.loading.transforms import TokenSpec, Transform
     from scformat.sampling.table import Table
     from scformat.tables.view import SamplingTable
+
+
+_TOGETHER = 4_096
+"""Draws that a sampler asks for at once."""
 
 
 class CellDataset(torch.utils.data.Dataset[Batch]):
@@ -162,7 +165,7 @@ class WeightedSampler(torch.utils.data.Sampler[int]):
     def _draw(self, start: int, stop: int) -> Iterator[int]:
         ranks, state = self._world_size, self._state
         while start < stop:
-            n = min(LOOK_AHEAD, -(-(stop - start) // ranks))
+            n = min(_TOGETHER, -(-(stop - start) // ranks))
             rows = self.table.draw(state.seed, start + (self._rank - start) % ranks, n, step=ranks)
             for row in rows.tolist():
                 start += ranks

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scformat.loading import schedule
 from scformat.loading.schedule import Share, runs
 from scformat.sampling import EpochPlan, IndependentPlan, StratifiedPlan, Table, WindowShape
 
@@ -64,3 +66,16 @@ def test_the_look_ahead_grows() -> None:
     assert sizes[:4] == [4, 8, 16, 16]
     assert max(sizes) <= 30
     assert sum(sizes) == 1000
+
+
+@pytest.mark.parametrize("name", ["stratified", "epoch"])
+def test_the_first_window_is_cut_so_that_the_first_batch_comes_soon(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "MOST_AHEAD", 160)
+    plan = PLANS[name]
+    share = Share(batch=10, rank=0, world_size=1, steps=200)
+    starts = [int(run[0].positions[0]) for run in runs(plan, share, 0, 2_000, most=1 << 30, ahead=20)]
+    assert starts[:2] == [0, 20]
+    first = plan.window_stop(0)
+    later = [t for t in starts if t >= first]
+    assert len([t for t in starts if t < first]) > 2
+    assert len(later) <= 2_000 // SHAPE.window + 2, "from then on windows are whole"
