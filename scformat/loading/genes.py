@@ -37,9 +37,8 @@ class Columns:
 
     Attributes
     ----------
-    table
-        One row a column of a batch, indexed by gene id: ``symbol``, ``taxon``, ``biotype``, and ``found``, whether
-        the store has the gene at all.
+    chosen
+        The :attr:`table`; None: all genes of the store, whose table is made when somebody asks for it.
     gene : int64 array, shape (n,)
         Place in the gene index of the store, -1 for a gene it does not have.
     store
@@ -49,7 +48,7 @@ class Columns:
         The same in every process that this object was handed on to.
     """
 
-    table: pd.DataFrame
+    chosen: pd.DataFrame | None
     gene: NDArray[np.int64]
     store: Store
     whole: bool
@@ -60,6 +59,14 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.gene)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row a column of a batch.
+
+        Indexed by gene id: ``symbol``, ``taxon``, ``biotype``, and ``found``, whether the store has the gene at all.
+        """
+        return self.store.genes.drop(columns="resolved").assign(found=True) if self.chosen is None else self.chosen
 
     @property
     def n_packed(self) -> int:
@@ -110,10 +117,10 @@ def choose_genes(
     UnknownNameError
         ``unknown-gene-list``: neither ``protein_coding`` nor a file.
     """
-    frame = store.genes
     wanted = _wanted(genes)
     if wanted is None and organism is None and genes is None:
-        return Columns(frame.drop(columns="resolved").assign(found=True), np.arange(len(frame)), store, whole=True)
+        return Columns(None, np.arange(store.n_genes), store, whole=True)
+    frame = store.genes
     allowed = np.ones(len(frame), np.bool_)
     if organism is not None:
         allowed &= (frame["taxon"] == organism_taxon(organism)).to_numpy()
