@@ -12,6 +12,10 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
+    finally:
+        # python -m ends as if by the signal where an interrupt passed code given as text, as dataclasses are made of,
+        # however it was met; executing some more makes it forget.
+        exec("")
 
 
 if __name__ == "__main__":

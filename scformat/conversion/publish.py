@@ -239,10 +239,15 @@ def _held(home: Path, destination: Path) -> Iterator[None]:
             )
         yield
     finally:
+        # An interrupt may come between any two steps: what they would have said is asked again.
+        with contextlib.suppress(OSError):
+            if lock < 0:
+                lock = os.open(home / "lock", os.O_RDWR)
+            ours = ours or _locked(lock, home / "lock")
         if ours and not (home / "journal").exists():
             shutil.rmtree(home, ignore_errors=True)
         elif lock < 0:
-            # Interrupted between the two steps; a directory that another process uses is not empty.
+            # A directory that another process uses is not empty.
             with contextlib.suppress(OSError):
                 home.rmdir()
         if lock >= 0:

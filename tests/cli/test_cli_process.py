@@ -160,3 +160,27 @@ def test_elsewhere_a_short_run_says_nothing_on_the_way(
         capture_output=True, text=True, check=True, env=environment,
     )  # fmt: skip
     assert done.stderr == ""
+
+
+def test_an_interrupt_while_text_is_executed_ends_with_a_status(environment: dict[str, str], tmp_path: Path) -> None:
+    """As a module, Python would end by the signal itself: -2 instead of 130."""
+    (tmp_path / "interrupted.py").write_text(
+        "import sys, scformat.cli\n"
+        "def run():\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        return 130\n"
+        "scformat.cli.main = run\n"
+        "from scformat.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
