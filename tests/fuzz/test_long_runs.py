@@ -9,7 +9,16 @@ import pytest
 from tools.fuzz.__main__ import RESULTS
 from tools.fuzz.child import SECONDS
 
-INPUTS = {"entries": 1_000_000, "expressions": 1_000_000, "h5ad": 500, "records": 500, "tables": 500}
+INPUTS = {
+    "entries": 1_000_000,
+    "expressions": 1_000_000,
+    "h5ad": 500,
+    "records": 500,
+    "shards": 1_000_000,
+    "store": 500,
+    "tables": 500,
+    "weights": 1_000_000,
+}
 """Surfaces with a long run, and inputs of each, at least."""
 
 
