@@ -16,6 +16,7 @@ INPUTS = {
     "records": 500,
     "shards": 1_000_000,
     "store": 500,
+    "strings": 1_000_000,
     "tables": 500,
     "weights": 1_000_000,
 }
