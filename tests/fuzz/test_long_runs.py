@@ -13,6 +13,7 @@ INPUTS = {
     "entries": 1_000_000,
     "expressions": 1_000_000,
     "h5ad": 500,
+    "manifest": 1_000_000,
     "records": 500,
     "shards": 1_000_000,
     "store": 500,
