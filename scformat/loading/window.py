@@ -171,9 +171,9 @@ def costs(store: Store, rows: NDArray[np.int64]) -> Costs:
     cells = distinct(rows)
     reader = _Reader(store, cells, (), Pool())
     chunks = requests = size = 0
-    for segment, low, high in reader.segments():
+    segments = list(reader.segments())
+    for (segment, _, _), found in zip(segments, reader.records(segments), strict=True):
         part = segment.part
-        found = read_records(segment, cells[low:high] - part.start, ())
         numbers = plan_chunks(found.starts, found.stops, chunk=part.entries.chunk[1]).numbers
         for fetched in segment.storage.fetch_chunks(part.entries, numbers):
             requests += fetched.requests
@@ -212,7 +212,7 @@ class _Reader:
 
     def read(self, run: Callable[[Work], None]) -> Held:
         segments = list(self.segments())
-        for (_, low, high), found in zip(segments, self._records(segments), strict=True):
+        for (_, low, high), found in zip(segments, self.records(segments), strict=True):
             self._entry[0][low:high], self._entry[1][low:high] = found.starts, found.stops
             self._source[low:high] = found.source
             self._total[low:high] = found.total
@@ -236,7 +236,9 @@ class _Reader:
             pool=self._pool,
         )
 
-    def _records(self, segments: list[tuple[Segment, int, int]]) -> Iterator[Records]:
+    def records(self, segments: list[tuple[Segment, int, int]]) -> Iterator[Records]:
+        """Read the records of the rows of each segment."""
+
         def read(each: tuple[Segment, int, int]) -> Records:
             segment, low, high = each
             return read_records(segment, self._rows[low:high] - segment.part.start, self._labels)
@@ -249,26 +251,25 @@ class _Reader:
 
     def _tiles(self, segment: Segment, low: int, high: int) -> Work:
         """Fetch shard by shard and yield the decoding of a few rows at a time."""
-        with self._naming_cells(segment, low, high):
-            yield from self._fetched_tiles(segment, low, high)
-
-    def _naming_cells(self, segment: Segment, low: int, high: int) -> AbstractContextManager[None]:
-        starts, stops = (ends[low:high] for ends in self._entry)
-        return naming_cells(segment.part, starts, stops, self._rows[low:high])
-
-    def _fetched_tiles(self, segment: Segment, low: int, high: int) -> Work:
         part = segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
         numbers = plan_chunks(starts, stops, chunk=part.entries.chunk[1]).numbers
         size, capacity = part.entries.chunk[1], part.entries.shard[1]
-        for fetched in segment.storage.fetch_chunks(part.entries, numbers):
-            shard = int(fetched.numbers[0]) * size // capacity
-            a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
-            entries = np.cumsum(stops[a:b] - starts[a:b])
-            cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
-            bounds = list(_pairs(low + a, low + b, cut))
-            for begin in range(0, len(bounds), TILES_TOGETHER):
-                yield partial(self._decode_tiles, segment, low, high, fetched, bounds[begin : begin + TILES_TOGETHER])
+        with self._naming_cells(segment, low, high):
+            for fetched in segment.storage.fetch_chunks(part.entries, numbers):
+                shard = int(fetched.numbers[0]) * size // capacity
+                a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
+                entries = np.cumsum(stops[a:b] - starts[a:b])
+                cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
+                bounds = list(_pairs(low + a, low + b, cut))
+                for begin in range(0, len(bounds), TILES_TOGETHER):
+                    yield partial(
+                        self._decode_tiles, segment, low, high, fetched, bounds[begin : begin + TILES_TOGETHER]
+                    )
+
+    def _naming_cells(self, segment: Segment, low: int, high: int) -> AbstractContextManager[None]:
+        starts, stops = (ends[low:high] for ends in self._entry)
+        return naming_cells(segment.part, starts, stops, self._rows[low:high])
 
     def _decode_tiles(
         self, segment: Segment, low: int, high: int, fetched: Fetched, tiles: list[tuple[int, int]]

@@ -167,13 +167,16 @@ def _restored(state: dict[str, Any]) -> Batch:
 
 
 def _sparse(offsets: torch.Tensor, genes: torch.Tensor, values: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    _let_torch_warn()
+    let_torch_warn()
     return torch.sparse_csr_tensor(offsets, genes, values, size=shape, check_invariants=False)
 
 
 @cache
-def _let_torch_warn() -> None:
-    """Let torch call its whole CSR layout a beta where nobody hears it: it does so once a process."""
+def let_torch_warn() -> None:
+    """Let torch call its whole CSR layout a beta where nobody hears it: it does so once a process.
+
+    Filters of warnings are those of all threads: whoever lets several make batches calls this before.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
         of = torch.zeros(1, dtype=torch.int32)

@@ -37,6 +37,7 @@ from scformat.pool import Pool
 from scformat.sampling.state import PLANS, State
 from scformat.sizes import parse_size
 from scformat.store import open_store
+from scformat.torch.batch import let_torch_warn
 from scformat.torch.device import Delivery, check_device, check_pinning
 from scformat.torch.ranks import check_agreement, ranks_of
 from scformat.torch.sets import make_controls, with_sets
@@ -298,6 +299,8 @@ class CellLoader:
             delivered.close()  # type: ignore[attr-defined]
 
     def _deliver(self, coming: Iterable[list[Step]]) -> Iterator[Made]:
+        if self._form.assembly.output == "csr":
+            let_torch_warn()
         return deliver((partial(self._load, steps) for steps in coming), threads=self._threads)
 
     def _load(self, steps: list[Step], run: Callable[[Work], None]) -> Loaded[Made]:
