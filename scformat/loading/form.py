@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CELLS_TOGETHER = 1024
 """That one thread makes batches of, one after another, at most."""
-BYTES_TOGETHER = 4 << 20
+BYTES_TOGETHER = 6 << 20
 """Of the batches that one thread makes so. Those on their way and those waited for should stay in a processor's outer
 cache: writing to memory takes twice as long."""
 

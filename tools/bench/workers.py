@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -60,9 +61,10 @@ def main() -> int:
         directory = Path(name)
         sources = options.sources or scformat.simulate(directory / "in", cells=options.cells, studies=3, seed=0)
         warm = scformat.simulate(directory / "few", cells=1000, studies=2, seed=1)
-        machine.warm(sources)
         for _ in range(options.runs):
             for n in numbers:
+                machine.warm(sources)
+                os.sync()  # what the run before wrote is not for this one to wait for
                 took, root, cells = timed(
                     sources, directory / "a.cells", workers=n, order=options.order, warm=warm
                 )  # fmt: skip
