@@ -154,9 +154,10 @@ def environment(row: Row, folder: Path) -> Path:
     if base is None:
         raise UnavailableError(f"not available: needs Python {row.python[0]}.{row.python[1]}")
     shutil.rmtree(home, ignore_errors=True)
-    install = [str(python), "-m", "pip", "install"]
-    commands = [[str(base), "-m", "venv", str(home)], [*install, *row.requirements]]
-    commands[1:1] = [[*install, *row.before]] if row.before else []
+    pip = [str(python), "-m", "pip", "install"]
+    # pip knows where this machine has the builds that come before, and takes half an hour to resolve some of the rest.
+    uv = [str(python), "-m", "uv", "pip", "install", "--python", str(python)]
+    commands = [[str(base), "-m", "venv", str(home)], [*pip, "uv", *row.before], [*uv, *row.requirements]]
     for command in commands:
         try:
             result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
