@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 CELLS_TOGETHER = 1024
 """That one thread makes batches of, one after another, at most."""
 BYTES_TOGETHER = 6 << 20
-"""Of the batches that one thread makes so. Those on their way and those waited for should stay in a processor's outer
-cache: writing to memory takes twice as long."""
+"""Of the batches that one thread makes so. Fewer at a time are handed over more often, and each time threads are
+switched; but those on their way and those waited for should stay in a processor's outer cache."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
