@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tools.bench.peers import ADAPTERS, PLOT, UnavailableError, environment
 from tools.bench.run import measure
-
-if TYPE_CHECKING:
-    import argparse
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = 600
@@ -26,6 +24,14 @@ def names_of(given: str, known: dict[str, Any]) -> list[str]:
         if name not in known:
             raise SystemExit(f"unknown {name!r}; there are {', '.join(known)}")
     return names
+
+
+def source(text: str) -> Path:
+    """Take the path of a file that is there, for argparse."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"no file at {text}")
+    return path
 
 
 def simulated(options: argparse.Namespace, work: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import machine, table
-from tools.bench.common import ROOT, SHOWN, draw_result, given_environment, names_of, remove, say, simulated
+from tools.bench.common import ROOT, SHOWN, draw_result, given_environment, names_of, remove, say, simulated, source
 from tools.bench.peers import ORDERS, PEERS, Row, UnavailableError, environment, own_rows, versions
 from tools.bench.run import Measured, measure
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--studies", type=int, default=3)
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sources", type=Path, nargs="+", default=[], help="h5ad files instead of simulated ones")
+    parser.add_argument("--sources", type=source, nargs="+", default=[], help="h5ad files instead of simulated ones")
     parser.add_argument("--orders", default=",".join(ORDERS), help="rows of this package; empty for none")
     parser.add_argument("--peers", default="annbatch,slaf", help=f"of {', '.join(PEERS)}; empty for none")
     parser.add_argument("--repeat", type=int, default=3)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tools.bench import machine
-from tools.bench.common import ROOT, SHOWN, given_environment, names_of, remove, say
+from tools.bench.common import ROOT, SHOWN, given_environment, names_of, remove, say, source
 from tools.bench.peers import ORDERS, PEERS, Row, UnavailableError, environment, own_rows, versions
 from tools.bench.run import Measured, measure
 
@@ -190,7 +190,7 @@ def _cell(found: dict[str, Any], counts: dict[str, Any] | None) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench convert-files", description=__doc__)
-    parser.add_argument("files", type=Path, nargs="+", help="h5ad files and 10x .h5 files")
+    parser.add_argument("files", type=source, nargs="+", help="h5ad files and 10x .h5 files")
     parser.add_argument("--orders", default="source,shuffled", help="rows of this package; empty for none")
     parser.add_argument("--peers", default="annbatch,slaf", help=f"of {', '.join(PEERS)}; empty for none")
     parser.add_argument("--repeat", type=int, default=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import load_table, machine, randomness
-from tools.bench.common import SHOWN, draw_result, given_environment, names_of, remove, say, simulated
+from tools.bench.common import SHOWN, draw_result, given_environment, names_of, remove, say, simulated, source
 from tools.bench.loads import Load, Store, loads, stores
 from tools.bench.peers import Row, UnavailableError, environment, versions
 from tools.bench.run import Measured, measure
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--studies", type=int, default=3)
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the simulated sources and of the draws")
-    parser.add_argument("--sources", type=Path, nargs="+", default=[], help="h5ad files instead of simulated ones")
+    parser.add_argument("--sources", type=source, nargs="+", default=[], help="h5ad files instead of simulated ones")
     parser.add_argument("--stores", nargs="+", default=[], metavar="NAME=PATH", help="stores that are there already")
     parser.add_argument("--peers", default=",".join(GROUPS), help=f"of {', '.join(GROUPS)}; empty for none")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="rows whose name has one of these texts")

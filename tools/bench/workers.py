@@ -20,6 +20,7 @@ import distributed
 
 import scformat
 from tools.bench import machine
+from tools.bench.common import source
 
 
 def timed(sources: list[Path], target: Path, *, workers: int, order: str, warm: list[Path]) -> tuple[float, str, int]:
@@ -44,7 +45,7 @@ def timed(sources: list[Path], target: Path, *, workers: int, order: str, warm: 
 def main() -> int:
     """Time, print, and return 1 where two stores differ."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.workers", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sources", nargs="*", type=Path, help="sources; by default cells are simulated")
+    parser.add_argument("sources", nargs="*", type=source, help="sources; by default cells are simulated")
     parser.add_argument(
         "--cells", type=int, default=1_000_000, help="to simulate where no sources are given (1,000,000)"
     )
