@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -32,3 +35,20 @@ def _as_pointer(typing_context: Any, address: Any) -> Any:
 
 pointer: Any = intrinsic(_as_pointer)
 """``pointer(address)``, in a kernel: what functions of C and numba's ``carray`` take."""
+
+
+def _fetch_add(typing_context: Any, address: Any, n: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        counter = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", counter, args[1], "monotonic")
+
+    return types.int64(types.uint64, types.int64), generate
+
+
+_added: Any = intrinsic(_fetch_add)
+
+
+@kernel
+def taken(counter: NDArray[np.int64], n: int) -> int:
+    """Add to a counter that threads share, an int64 array of one item; return what it was."""
+    return int(_added(np.uint64(counter.ctypes.data), n))

@@ -37,11 +37,12 @@ _AS_WRITTEN = 0x02240102
 _FIRST = 20
 """Where the one block begins: behind the header and its own place."""
 _WRONG_CHECKSUM, _WRONG_SIZE, _NOT_BLOSC = 1, 2, 3
-_FAULTS = {
+FAULTS = {
     _WRONG_CHECKSUM: "a wrong checksum",
     _WRONG_SIZE: "a chunk of another size",
     _NOT_BLOSC: "not what blosc wrote",
 }
+"""What is wrong with a chunk."""
 
 
 def decode_chunks(
@@ -68,7 +69,7 @@ def decode_chunks(
     if available():
         fault, place = _decode(data, offsets, lengths, out.view(np.uint8).reshape(len(offsets), -1))
         if fault:
-            raise DamagedError(_FAULTS[fault], place=int(place))
+            raise DamagedError(FAULTS[fault], place=int(place))
         return
     for place, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist(), strict=True)):
         try:
@@ -277,28 +278,57 @@ def _decode(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint8]
 ) -> tuple[int, int]:
     """Return (fault, chunk); (0, 0) where all are sound."""
-    size = out.shape[1]
-    planes = np.empty(size, np.uint8)
+    planes = np.empty(out.shape[1], np.uint8)
     for i in range(len(offsets)):
-        start = offsets[i]
-        stop = start + lengths[i] - 4
-        if stop - start < 16 or stop + 4 > len(data):
-            return _WRONG_SIZE, i
-        if np.uint64(_checksum(data, start, stop)) != _little_endian(data, stop, 4):
-            return _WRONG_CHECKSUM, i
-        # The header's own sizes come before any decompression: a lie must not make blosc write past the end.
-        if _little_endian(data, start + 4, 4) != size or _little_endian(data, start + 12, 4) != stop - start:
-            return _WRONG_SIZE, i
-        fast = _little_endian(data, start, 4) == _AS_WRITTEN and size % (2 * _ITEMS) == 0
-        fast = fast and _little_endian(data, start + 8, 4) == size and stop - start >= _FIRST
-        fast = fast and _little_endian(data, start + 16, 4) == _FIRST
-        if fast and _decompress_planes(data, start + _FIRST, stop, planes):
-            _unshuffle(planes, out[i])
-            continue
-        done = _decompress(pointer(data.ctypes.data + start), pointer(out.ctypes.data + i * size), size, 1)
-        if done != size:
-            return _NOT_BLOSC, i
+        fault = _decode_one(data, offsets[i], lengths[i], out[i], planes)
+        if fault:
+            return fault, i
     return 0, 0
+
+
+@kernel
+def decode_stored(
+    data: NDArray[np.uint8], offset: int, length: int, out: NDArray[np.uint16], planes: NDArray[np.uint8]
+) -> int:
+    """Check and decompress one chunk within a kernel, where :func:`available` says that one can.
+
+    Parameters
+    ----------
+    data : uint8 array
+        Holds the chunk, with its CRC-32C, at `offset`.
+    out : uint16 array, shape (2, chunk)
+        Out.
+    planes : uint8 array
+        For use in here, as large as `out` in bytes.
+
+    Returns
+    -------
+    int
+        0, or a key of :data:`FAULTS`.
+    """
+    return int(_decode_one(data, offset, length, out.reshape(-1).view(np.uint8), planes))
+
+
+@kernel
+def _decode_one(
+    data: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], planes: NDArray[np.uint8]
+) -> int:
+    stop, size = start + length - 4, len(out)
+    if stop - start < 16 or stop + 4 > len(data):
+        return _WRONG_SIZE
+    if np.uint64(_checksum(data, start, stop)) != _little_endian(data, stop, 4):
+        return _WRONG_CHECKSUM
+    # The header's own sizes come before any decompression: a lie must not make blosc write past the end.
+    if _little_endian(data, start + 4, 4) != size or _little_endian(data, start + 12, 4) != stop - start:
+        return _WRONG_SIZE
+    fast = _little_endian(data, start, 4) == _AS_WRITTEN and size % (2 * _ITEMS) == 0
+    fast = fast and _little_endian(data, start + 8, 4) == size and stop - start >= _FIRST
+    fast = fast and _little_endian(data, start + 16, 4) == _FIRST
+    if fast and _decompress_planes(data, start + _FIRST, stop, planes):
+        _unshuffle(planes, out)
+        return 0
+    done = _decompress(pointer(data.ctypes.data + start), pointer(out.ctypes.data), size, 1)
+    return 0 if done == size else _NOT_BLOSC
 
 
 @kernel

@@ -333,9 +333,13 @@ class Storage:
         try:
             decode_chunks(fetched.data, fetched.offsets[some], fetched.lengths[some], out)
         except DamagedError as error:
-            self._forget(fetched.key)
-            number = int(fetched.numbers[first + error.place])
-            raise _damaged(self.at(fetched.key), f"chunk {number}: {error}", fetched.array, [number]) from None
+            raise self.damaged(fetched, first + error.place, str(error)) from None
+
+    def damaged(self, fetched: Fetched, place: int, why: str) -> DamagedDataError:
+        """Make the error for one of the chunks that were fetched, which cannot be decoded."""
+        self._forget(fetched.key)
+        number = int(fetched.numbers[place])
+        return _damaged(self.at(fetched.key), f"chunk {number}: {why}", fetched.array, [number])
 
     def each_chunk(self, array: Array, numbers: NDArray[np.int64], *, keep: bool) -> Iterator[NDArray[Any]]:
         """Do as :meth:`read_chunks`, one chunk after another, a few at a time in memory.

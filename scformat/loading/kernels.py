@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
-from scformat.jit import kernel
-from scformat.loading.vectors import LANES, pack, unpack
+from scformat.jit import kernel, taken
+from scformat.loading.vectors import LANES, ordered, pack, store_past, unpack
+from scformat.native import decode_stored
+from scformat.pool import ALIGNED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WORDS_AN_ENTRY: Final = 4
 """More than any entry takes but the first of a row: three words, or seven for two or more of one gene."""
-MORE_A_ROW: Final = 3
-"""What the first entry takes beyond that, where it is of a gene far from 0: see `first_gene` of :func:`pack_rows`."""
+_LINE: Final = ALIGNED // 2
+"""Words that rows are aligned to."""
+MORE_A_ROW: Final = 3 + _LINE
+"""What the first entry takes beyond that, where it is of a gene far from 0 (see `first_gene` of :func:`pack_rows`), and
+what a row leaves free at its end."""
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
 _BYTE, _LOW = np.uint16(8), np.uint16(255)
@@ -52,44 +57,63 @@ def _put(out: NDArray[np.uint16], at: int, gap: np.int64, count: np.int64) -> in
 @kernel
 def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arrays within its loop
     chunks: NDArray[np.uint16],
+    stored: tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]] | None,
     starts: NDArray[np.int64],
     ends: NDArray[np.int64],
     n_genes: int,
     first_gene: int,
-    out: NDArray[np.uint16],
-    offsets: NDArray[np.int64],
+    words: NDArray[np.uint16],
+    used: NDArray[np.int64],
+    row_starts: NDArray[np.int64],
+    row_stops: NDArray[np.int64],
     n_values: NDArray[np.int32],
 ) -> tuple[int, int]:
-    """Pack rows of entries.
+    """Pack rows of entries, behind what others pack at the same time.
 
     Parameters
     ----------
     chunks : uint16 array, shape (n_chunks, 2, chunk)
+        All of them; or room for one.
+    stored : (data uint8, offsets int64 (n_chunks,), lengths int64 (n_chunks,)), or None
+        The chunks as they are stored, each decoded where the first row that lies in it comes; None: they are decoded.
     starts, ends : int64 arrays, shape (n_rows,)
         Where each row lies in the chunks laid end to end.
     n_genes
         Size of the gene index.
     first_gene
         What is added to each gene.
-    out : uint16 array
-        Out; room for :data:`WORDS_AN_ENTRY` words an entry and :data:`MORE_A_ROW` a row.
-    offsets : int64 array, shape (n_rows + 1,)
-        Out: where each row lies in `out`.
+    words : uint16 array
+        Out; aligned to :data:`scformat.pool.ALIGNED` bytes, with room for :data:`WORDS_AN_ENTRY` words an entry and
+        :data:`MORE_A_ROW` a row.
+    used : int64 array, shape (1,)
+        Words that are taken: added to.
+    row_starts, row_stops : int64 arrays, shape (n_rows,)
+        Out: where each row lies in `words`.
     n_values : int32 array, shape (n_rows,)
         Out: genes with a count in each row.
 
     Returns
     -------
     tuple of int
-        (fault, row) as :func:`scformat.entries.decode_rows`.
+        (fault, row) as :func:`scformat.entries.decode_rows`; or (-fault, chunk), see
+        :func:`scformat.native.decode_stored`.
     """
-    at = 0
-    offsets[0] = 0
     size = chunks.shape[2]
-    of_out = np.uint64(out.ctypes.data)
+    n_chunks = len(chunks) if stored is None else len(stored[1])
+    longest = np.int64(0)
     for row in range(len(starts)):
-        if starts[row] < 0 or ends[row] < starts[row] or ends[row] > size * len(chunks):
+        if starts[row] < 0 or ends[row] < starts[row] or ends[row] > size * n_chunks:
             raise IndexError("a row outside of the chunks")
+        longest = max(longest, ends[row] - starts[row])
+    # A chunk and a row stay in the innermost cache from one step to the next. Where rows go they are not read before
+    # all others are there too.
+    out = np.empty(WORDS_AN_ENTRY * longest + MORE_A_ROW + 2 * _LINE, np.uint16)
+    out = out[(-(out.ctypes.data // 2)) % _LINE :]
+    of_out, of_words = np.uint64(out.ctypes.data), np.uint64(words.ctypes.data)
+    planes = np.empty(4 * size, np.uint8)
+    decoded = np.int64(-1)
+    for row in range(len(starts)):
+        at = 0
         left = ends[row] - starts[row]
         chunk = starts[row] // size
         p = starts[row] - chunk * size
@@ -98,7 +122,15 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
         while left > 0:
             stop = min(size, p + left)
             left -= stop - p
-            deltas, counts = chunks[chunk, 0], chunks[chunk, 1]
+            here = chunk
+            if stored is not None:
+                if chunk != decoded:
+                    fault = decode_stored(stored[0], stored[1][chunk], stored[2][chunk], chunks[0], planes)
+                    if fault:
+                        return -fault, chunk
+                    decoded = chunk
+                here = np.int64(0)
+            deltas, counts = chunks[here, 0], chunks[here, 1]
             while p < stop:
                 if gap == 0 and p + LANES <= size and at + LANES <= len(out):
                     # Nearly every entry is short: many at once, up to the first that is not.
@@ -148,8 +180,13 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
         # Genes only ever grow within a row, so the last one is the largest.
         if gene >= n_genes and ends[row] > starts[row]:
             return BAD_GENE, row
-        offsets[row + 1] = at
         n_values[row] = n
+        lines = (at + _LINE - 1) // _LINE * _LINE
+        begin = taken(used, lines)
+        if lines:
+            store_past(of_out, of_words + _U2 * np.uint64(begin), _U2 * np.uint64(lines))
+        row_starts[row], row_stops[row] = begin, begin + at
+    ordered()
     return OK, 0
 
 

@@ -7,15 +7,13 @@ to where they go without reading what was there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 
 from scformat.jit import kernel
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
+from scformat.loading.vectors import ordered, store_past
 from scformat.pool import ALIGNED
 
 if TYPE_CHECKING:
@@ -25,46 +23,9 @@ LARGE: Final = 4 << 20
 """Bytes of a batch that is written so: smaller ones may still be in a cache when they are used."""
 _COLUMNS: Final = 2048
 """That are put together at once: 8 KB."""
-_LANES: Final = 64
+_SOME = np.uint64(8)
+"""Values that are put in place at once, where the last of them still belongs there."""
 _U4 = np.uint64(4)
-
-
-def _store_past(typing_context: Any, source: Any, target: Any, size: Any) -> Any:
-    """Make the loop that copies a multiple of 64 floats with stores that no cache keeps."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        start, to, n_bytes = args
-        word, floats = ir.IntType(64), ir.VectorType(ir.FloatType(), _LANES)
-        before = builder.block
-        loop, after = (builder.append_basic_block(name) for name in ("past", "done"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        at = builder.phi(word)
-        at.add_incoming(ir.Constant(word, 0), before)
-        some = builder.load(builder.inttoptr(builder.add(start, at), floats.as_pointer()), align=ALIGNED)
-        stored = builder.store(some, builder.inttoptr(builder.add(to, at), floats.as_pointer()), align=ALIGNED)
-        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        following = builder.add(at, ir.Constant(word, 4 * _LANES))
-        at.add_incoming(following, loop)
-        builder.cbranch(builder.icmp_unsigned("<", following, n_bytes), loop, after)
-        builder.position_at_end(after)
-        return context.get_dummy_value()
-
-    return types.void(types.uint64, types.uint64, types.uint64), generate
-
-
-def _fence(typing_context: Any) -> Any:
-    """Make what orders those stores before whatever tells others of them."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-_past: Any = intrinsic(_store_past)
-_ordered: Any = intrinsic(_fence)
 
 
 @kernel
@@ -107,14 +68,25 @@ def stream_dense(
         n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row
-        k, stop = np.uint64(0), np.uint64(n)
+        k, stop, written = np.uint64(0), np.uint64(n), np.uint64(0)
+        shared = bool(low < first)
         while low + size <= first + width:
             shift, end = first - low, np.int64(low + size) - np.int64(first)
+            while k + _SOME <= stop and columns[k + _SOME - np.uint64(1)] < end:
+                for i in range(k, k + _SOME):
+                    here[shift + np.uint64(np.uint32(columns[i]))] = values[i]
+                k += _SOME
             while k < stop and columns[k] < end:
                 here[shift + np.uint64(np.uint32(columns[k]))] = values[k]
                 k += np.uint64(1)
-            _past(of_here, of_out + _U4 * low, _U4 * size)
-            here[:] = np.float32(0)
+            store_past(of_here, of_out + _U4 * low, _U4 * size)
+            if shared:  # with rows before
+                here[:] = np.float32(0)
+                shared = False
+            else:  # fewer stores than for all of it
+                for i in range(written, k):
+                    here[shift + np.uint64(np.uint32(columns[i]))] = np.float32(0)
+            written = k
             low += size
         shift = first - low
         while k < stop:
@@ -124,5 +96,5 @@ def stream_dense(
     flat = out.reshape(-1)
     for i in range(first - low):
         flat[low + np.uint64(i)] = here[i]
-    _ordered()
+    ordered()
     return 0, 0

@@ -1,7 +1,7 @@
-"""Thirty-two entries packed or words unpacked at once: vectors that the compiler fits to whatever registers there are.
+"""What kernels do many items at a time: vectors that the compiler fits to whatever registers there are.
 
-Loops would do, but the running sum of the gaps, and what to do at the first entry that does not fit, keep compilers
-from making vectors of them.
+Loops would do to pack and unpack entries, but the running sum of the gaps, and what to do at the first entry that does
+not fit, keep compilers from making vectors of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, Final
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+
+from scformat.pool import ALIGNED
 
 LANES: Final = 32
 """Entries that :func:`pack` takes, and words that :func:`unpack` does."""
@@ -107,6 +109,43 @@ def _unpack(typing_context: Any, words: Any, genes: Any, values: Any, gene: Any,
     kinds = (types.uint64, types.uint64, types.uint64, types.int32, types.uint64, types.uint64)
     return types.uint64(*kinds), generate
 
+
+def _store_past(typing_context: Any, source: Any, target: Any, size: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start, to, n_bytes = args
+        line = ir.VectorType(_I8, ALIGNED)
+        before = builder.block
+        loop, after = (builder.append_basic_block(name) for name in ("past", "done"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        at = builder.phi(_I64)
+        at.add_incoming(ir.Constant(_I64, 0), before)
+        some = builder.load(builder.inttoptr(builder.add(start, at), line.as_pointer()), align=ALIGNED)
+        stored = builder.store(some, builder.inttoptr(builder.add(to, at), line.as_pointer()), align=ALIGNED)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_I32, 1)]))
+        following = builder.add(at, ir.Constant(_I64, ALIGNED))
+        at.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_unsigned("<", following, n_bytes), loop, after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, types.uint64, types.uint64), generate
+
+
+def _fence(typing_context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+store_past: Any = intrinsic(_store_past)
+"""``store_past(source, target, size)``: copies `size` bytes, a multiple of :data:`scformat.pool.ALIGNED` above 0,
+between addresses that are so aligned, with stores that no cache keeps. :data:`ordered` comes after the last of them."""
+
+ordered: Any = intrinsic(_fence)
+"""``ordered()``: puts what :data:`store_past` stored before whatever tells others of it."""
 
 pack: Any = intrinsic(_pack)
 """``pack(deltas, counts, out, limit)``: addresses of 32 deltas and 32 counts, and of room for 32 packed words. The low

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,7 +15,8 @@ from scformat.layout import RECOMPUTE
 from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, pack_rows, sum_row
 from scformat.loading.lookup import distinct, places
 from scformat.loading.records import Records, read_records
-from scformat.pool import Pool
+from scformat.native import FAULTS, available
+from scformat.pool import SMALLEST, Pool
 from scformat.store.fetch import entries_error, naming_cells, plan_chunks
 
 if TYPE_CHECKING:
@@ -36,11 +35,8 @@ if TYPE_CHECKING:
 
 I = TypeVar("I", np.int32, np.int64)  # noqa: E741
 
-TILE_ENTRIES = 1 << 18
-"""Entries of the rows that one thread decodes at a time: 1 MiB, which stays in its cache."""
-TILES_TOGETHER = 4
-"""That a thread decodes one after another: see :class:`scformat.loading.prefetch._Pipeline`."""
-
+PIECE_ENTRIES = 1 << 20
+"""Entries of the rows that one thread decodes at a time: see :class:`scformat.loading.prefetch._Pipeline`."""
 
 SEGMENTS_AHEAD = 8
 """Whose cells are asked for at once, where an answer takes its time: each may have some reads on their way."""
@@ -198,9 +194,7 @@ class _Reader:
         self._codes = np.empty((len(labels), n), np.int32)
         self._entry = np.empty(n, np.int64), np.empty(n, np.int64)
         self._words = np.empty(0, np.uint16)
-        self._used = 0
-        self._lock = threading.Lock()
-        self._scratch = threading.local()
+        self._used = np.zeros(1, np.int64)
 
     def segments(self) -> Iterator[tuple[Segment, int, int]]:
         """Which of the rows lie in each segment."""
@@ -219,14 +213,15 @@ class _Reader:
             self._codes[:, low:high] = found.labels
         # Room for the worst case is asked for, but only what is used is ever touched and takes memory.
         entries = int((self._entry[1] - self._entry[0]).sum())
-        self._words = self._pool.empty(WORDS_AN_ENTRY * entries + MORE_A_ROW * len(self._rows), np.uint16)
-        tiles = [self._tiles(*each) for each in segments]
-        run(_in_turn(tiles) if _waits(segments) else chain.from_iterable(tiles))
+        room = WORDS_AN_ENTRY * entries + MORE_A_ROW * len(self._rows)
+        self._words = self._pool.empty(max(room, SMALLEST), np.uint16)  # what is smaller may not be aligned
+        works = [self._pieces(*each) for each in segments]
+        run(_in_turn(works) if _waits(segments) else chain.from_iterable(works))
         for at in np.flatnonzero(self._total == RECOMPUTE).tolist():
             self._total[at] = sum_row(self._words, self._starts[at], self._stops[at])
         return Held(
             rows=self._rows,
-            words=self._words[: self._used],
+            words=self._words[: int(self._used[0])],
             starts=self._starts,
             stops=self._stops,
             n_values=self._n_values,
@@ -249,8 +244,8 @@ class _Reader:
         with ThreadPoolExecutor(SEGMENTS_AHEAD) as threads:
             yield from threads.map(read, segments)
 
-    def _tiles(self, segment: Segment, low: int, high: int) -> Work:
-        """Fetch shard by shard and yield the decoding of a few rows at a time."""
+    def _pieces(self, segment: Segment, low: int, high: int) -> Work:
+        """Fetch shard by shard and yield the decoding of some rows at a time."""
         part = segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
         numbers = plan_chunks(starts, stops, chunk=part.entries.chunk[1]).numbers
@@ -260,64 +255,42 @@ class _Reader:
                 shard = int(fetched.numbers[0]) * size // capacity
                 a, b = np.searchsorted(starts, [shard * capacity, (shard + 1) * capacity]).tolist()
                 entries = np.cumsum(stops[a:b] - starts[a:b])
-                cut = np.searchsorted(entries, np.arange(TILE_ENTRIES, entries[-1], TILE_ENTRIES))
-                bounds = list(_pairs(low + a, low + b, cut))
-                for begin in range(0, len(bounds), TILES_TOGETHER):
-                    yield partial(
-                        self._decode_tiles, segment, low, high, fetched, bounds[begin : begin + TILES_TOGETHER]
-                    )
+                cut = np.searchsorted(entries, np.arange(PIECE_ENTRIES, entries[-1], PIECE_ENTRIES))
+                for first, last in _pairs(low + a, low + b, cut):
+                    yield partial(self._decode, segment, (low, high), fetched, first, last)
 
     def _naming_cells(self, segment: Segment, low: int, high: int) -> AbstractContextManager[None]:
         starts, stops = (ends[low:high] for ends in self._entry)
         return naming_cells(segment.part, starts, stops, self._rows[low:high])
 
-    def _decode_tiles(
-        self, segment: Segment, low: int, high: int, fetched: Fetched, tiles: list[tuple[int, int]]
-    ) -> None:
-        with self._naming_cells(segment, low, high):
-            for first, last in tiles:
-                self._decode(segment, fetched, first, last)
-
-    def _decode(self, segment: Segment, fetched: Fetched, low: int, high: int) -> None:
-        """Decode and pack the rows `low` .. `high` - 1, all of one shard."""
-        part = segment.part
+    def _decode(self, segment: Segment, rows: tuple[int, int], fetched: Fetched, low: int, high: int) -> None:
+        """Decode and pack the rows `low` .. `high` - 1, all of one shard; `rows` are those of the segment."""
+        storage, part = segment.storage, segment.part
         starts, stops = self._entry[0][low:high], self._entry[1][low:high]
-        held = stops > starts
-        if not held.any():
+        held = np.flatnonzero(stops > starts)
+        if not len(held):
             return
         size = part.entries.chunk[1]
-        first, last = np.searchsorted(
-            fetched.numbers, [int(starts[held][0]) // size, (int(stops[held][-1]) - 1) // size]
-        ).tolist()
-        shape = (last - first + 1, *part.entries.chunk)
-        chunks = self._room("chunks", math.prod(shape)).reshape(shape)
-        segment.storage.decode_fetched(fetched, chunks, first=first)
+        places = np.searchsorted(fetched.numbers, starts[held] // size)
+        first, last = int(places[0]), int(np.searchsorted(fetched.numbers, (int(stops[held[-1]]) - 1) // size))
         begin = np.zeros(high - low, np.int64)
-        begin[held] = np.searchsorted(fetched.numbers[first : last + 1], starts[held] // size) * size
-        begin[held] += starts[held] % size
-        out = self._room("words", WORDS_AN_ENTRY * int((stops - starts).sum()) + MORE_A_ROW * (high - low))
-        offsets = np.empty(high - low + 1, np.int64)
-        fault, row = pack_rows(
-            chunks, begin, begin + stops - starts, segment.n_genes, segment.first_gene, out, offsets,
-            self._n_values[low:high],
-        )  # fmt: skip
+        begin[held] = (places - first) * size + starts[held] % size
+        with self._naming_cells(segment, *rows):
+            stored, n = None, last - first + 1
+            if available():
+                some = slice(first, last + 1)
+                stored, n = (fetched.data, fetched.offsets[some], fetched.lengths[some]), 1
+            chunks = self._pool.empty((n, *part.entries.chunk), np.uint16)
+            if stored is None:
+                storage.decode_fetched(fetched, chunks, first=first)
+            fault, place = pack_rows(
+                chunks, stored, begin, begin + stops - starts, segment.n_genes, segment.first_gene, self._words,
+                self._used, self._starts[low:high], self._stops[low:high], self._n_values[low:high],
+            )  # fmt: skip
+            if fault < 0:
+                raise storage.damaged(fetched, first + place, FAULTS[-fault])
         if fault:
-            raise entries_error(fault, segment.storage, part, int(self._rows[low + row]))
-        used = int(offsets[-1])
-        with self._lock:
-            at = self._used
-            self._used += used
-        self._words[at : at + used] = out[:used]
-        self._starts[low:high] = at + offsets[:-1]
-        self._stops[low:high] = at + offsets[1:]
-
-    def _room(self, name: str, n: int) -> NDArray[np.uint16]:
-        """Return room for `n` words, which this thread uses again and again: fresh memory costs as much as decoding."""
-        held: NDArray[np.uint16] | None = getattr(self._scratch, name, None)
-        if held is None or len(held) < n:
-            held = np.empty(n + n // 4, np.uint16)
-            setattr(self._scratch, name, held)
-        return held[:n]
+            raise entries_error(fault, storage, part, int(self._rows[low + place]))
 
 
 def _waits(segments: Sequence[tuple[Segment, int, int]]) -> bool:

@@ -19,16 +19,20 @@ from scformat.loading.batches import Assembly, make_batch
 from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, expand_row, pack_rows, sum_row
 from scformat.loading.transforms import recipe
 from scformat.loading.window import costs, read_window
+from scformat.native import FAULTS, available
+from scformat.pool import SMALLEST, Pool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from scformat.loading.window import Work
+    from scformat.loading.window import Held, Work
     from scformat.store import Store
 
 N, M = 900, 300
+WALL = 0xA5A5
+needs_kernel = pytest.mark.skipif(not available(), reason="this machine or numcodecs lacks what the kernel calls")
 
 
 def entries_of(row: dict[int, int]) -> list[tuple[int, int]]:
@@ -48,15 +52,21 @@ def entries_of(row: dict[int, int]) -> list[tuple[int, int]]:
 def packed(
     rows: list[list[tuple[int, int]]], n_genes: int, size: int = 4, first: int = 0
 ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Pack rows of entries; return the fault, the words, where each row begins and ends in them, and its genes."""
     flat = [pair for row in rows for pair in row]
     chunks = np.full((-(-len(flat) // size) + 1, 2, size), 65535, np.uint16)
     for i, pair in enumerate(flat):
         chunks[i // size, :, i % size] = pair
     ends = np.cumsum([len(r) for r in rows]).astype(np.int64)
     starts = ends - [len(r) for r in rows]
-    out = np.empty(WORDS_AN_ENTRY * len(flat) + MORE_A_ROW * len(rows) + 1, np.uint16)
-    offsets, n = np.empty(len(rows) + 1, np.int64), np.empty(len(rows), np.int32)
-    return pack_rows(chunks, starts, ends, n_genes, first, out, offsets, n), out, offsets, n
+    room = WORDS_AN_ENTRY * len(flat) + MORE_A_ROW * len(rows)
+    out = Pool().empty(room + SMALLEST, np.uint16)
+    out.fill(WALL)
+    used, places, n = np.zeros(1, np.int64), np.zeros((2, len(rows)), np.int64), np.zeros(len(rows), np.int32)
+    found = pack_rows(chunks, None, starts, ends, n_genes, first, out, used, *places, n)
+    assert used[0] <= room
+    assert (out[used[0] :] == WALL).all()
+    return found, out[: used[0]], places, n
 
 
 gaps = st.one_of(st.integers(0, 300), st.integers(0, 199_999), st.sampled_from([0, 65535, 65536, 131070, 196605]))
@@ -86,9 +96,8 @@ def rows_of_counts(draw: st.DrawFn) -> list[dict[int, int]]:
     st.sampled_from([0, 0, 1, 200, 255, 65535, 65536, 10**6]),
 )
 def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index: type, first: int) -> None:
-    (fault, _), words, offsets, n = packed([entries_of(row) for row in rows], 200_000, size, first)
+    (fault, _), words, (starts, stops), n = packed([entries_of(row) for row in rows], 200_000, size, first)
     assert fault == 0
-    assert offsets[-1] < len(words)
     rows = [{first + gene: count for gene, count in row.items()} for row in rows]
     room = 2 + sum(map(len, rows))
     # Places behind a row may be written to, but none behind the arrays.
@@ -96,12 +105,12 @@ def test_packing_keeps_every_count(rows: list[dict[int, int]], size: int, index:
     genes, values = all_genes[:room], all_values[:room]
     at = 1
     for i, row in enumerate(rows):
-        held = expand_row(words, offsets[i], offsets[i + 1], offsets[0], genes, values, at)
+        held = expand_row(words, starts[i], stops[i], starts[0], genes, values, at)
         assert held == n[i] == len(row)
         found = genes[at : at + held].tolist()
         assert dict(zip(found, values[at : at + held].tolist(), strict=True)) == row
         assert found == sorted(row)
-        assert sum_row(words, offsets[i], offsets[i + 1]) == sum(row.values())
+        assert sum_row(words, starts[i], stops[i]) == sum(row.values())
         at += held
     assert genes[0] == values[0] == -1
     assert set(all_genes[room:].tolist()) == set(all_values[room:].tolist()) == {-1}
@@ -111,9 +120,9 @@ def test_counts_beyond_a_word_are_packed() -> None:
     value = 2**40 + 3
     pieces = [65535] * ((value - 1) // 65535 % 100)  # a hundred pieces are enough to pass 16 bits
     row = [(70, 65535), *[(0, 65535) for _ in pieces], (0, 9)]
-    (fault, _), words, offsets, n = packed([row], 100)
+    (fault, _), words, (starts, stops), n = packed([row], 100)
     assert (fault, n[0]) == (0, 1)
-    assert sum_row(words, offsets[0], offsets[1]) == 65535 * (len(pieces) + 1) + 9
+    assert sum_row(words, starts[0], stops[0]) == 65535 * (len(pieces) + 1) + 9
 
 
 @pytest.mark.parametrize(
@@ -185,23 +194,58 @@ def test_labels_beyond_the_record_are_read_too(store: Store) -> None:
     assert any(place.field is not None for place in part.labels.values())
 
 
-def test_tiles_cover_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scformat.loading.window.TILE_ENTRIES", 500)
-    n_tiles = 0
+def test_pieces_cover_every_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scformat.loading.window.PIECE_ENTRIES", 500)
+    n_pieces = 0
 
     def run(work: Work) -> None:
-        nonlocal n_tiles
+        nonlocal n_pieces
         pieces = list(work)
-        n_tiles = len(pieces)
+        n_pieces = len(pieces)
         for piece in reversed(pieces):
             piece()
 
     wanted = np.arange(N)
     held = read_window(store, wanted, run=run)
-    assert n_tiles > 20
+    assert n_pieces > 20
     batch = make_batch(held, wanted, np.arange(N, dtype=np.uint64), assembly(store))
     assert batch.dense is not None
     assert np.array_equal(batch.dense, store.read(wanted).dense())
+
+
+@needs_kernel
+def test_chunks_decoded_with_their_rows_are_what_they_are_beforehand(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = np.arange(1, N, 2)
+    found = read_window(store, wanted)
+    monkeypatch.setattr("scformat.loading.window.available", lambda: False)
+    known = read_window(store, wanted)
+    assert np.array_equal(found.n_values, known.n_values)
+    for here, there in zip(rows_of(found), rows_of(known), strict=True):
+        assert np.array_equal(here, there)
+
+
+def rows_of(held: Held) -> list[NDArray[np.uint16]]:
+    return [held.words[start:stop] for start, stop in zip(held.starts, held.stops, strict=True)]
+
+
+@needs_kernel
+@pytest.mark.parametrize("bad", [0, 1, 5])
+def test_a_damaged_chunk_among_others_is_told(store: Store, bad: int) -> None:
+    part = store.manifest.parts[0]
+    size = part.entries.chunk[1]
+    fetched = next(store.segments[0].storage.fetch_chunks(part.entries, np.arange(6)))
+    data = fetched.data.copy()
+    data[fetched.offsets[bad] + 40] ^= 1
+    starts = np.arange(5) * size + 7  # a row lies in two chunks each
+    words = Pool().empty(WORDS_AN_ENTRY * 6 * size + MORE_A_ROW * 5 + SMALLEST, np.uint16)
+    rest = np.zeros(1, np.int64), *np.zeros((2, 5), np.int64), np.zeros(5, np.int32)
+    room = np.empty((1, *part.entries.chunk), np.uint16)
+    fault, place = pack_rows(
+        room, (data, fetched.offsets, fetched.lengths), starts, starts + size, 1 << 30, 0, words, *rest
+    )
+    assert (FAULTS[-fault], place) == ("a wrong checksum", bad)
 
 
 def test_costs_are_those_of_the_chunks(store: Store) -> None:
