@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from scformat.errors import UsageError
@@ -35,15 +36,16 @@ class Loaded(Generic[T]):
 def deliver(loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], *, threads: int) -> Iterator[T]:
     """Yield batches in order.
 
-    One thread reads the next run of batches while `threads` threads make those of the last one; they end with
-    the iterator, when it is closed or dropped. Nothing is started before the first batch is asked for.
+    One thread reads the next run of batches while others make those of the last one; they end with the iterator, when
+    it is closed or dropped. Nothing is started before the first batch is asked for.
 
     Parameters
     ----------
     loads
         One function a run of batches; it is given what does pieces of decoding side by side.
     threads
-        0: no threads at all, everything when it is asked for.
+        That work: the one that reads is among them, and does what else there is to do while it would wait. 1: one
+        besides the one that reads. 0: no threads at all, everything when it is asked for.
 
     Raises
     ------
@@ -114,8 +116,9 @@ class _StoppedError(Exception):
 class _Pipeline(Generic[T]):
     """Threads that take what is due, one thing after another, and wait where nothing is.
 
-    Batches come before the decoding of the next run. One thing should take about a millisecond: waking a thread, and
-    waiting for the interpreter, cost some hundredth of it.
+    Batches come before the decoding of the next run, but not for the thread that reads it. One thing should take about
+    a millisecond: waking a thread, and waiting for the interpreter, cost some hundredth of it. There are no more
+    threads than asked for, as each of them more waits for the interpreter and for a processor.
     """
 
     def __init__(self, loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], threads: int) -> None:
@@ -132,7 +135,8 @@ class _Pipeline(Generic[T]):
         self._taker, self._reader = _Bell(), _Bell()
         self._idle: list[_Bell] = []
         self._most_begun, self._most_open = threads + AHEAD, PIECES * threads
-        names = [("read", self._read), *[("make", self._work)] * threads]
+        self._helps = threads > 1  # the thread that reads
+        names = [("read", self._read), *[("make", self._work)] * max(1, threads - 1)]
         self._threads = [threading.Thread(target=do, name=f"scformat-{name}", daemon=True) for name, do in names]
 
     def run(self) -> Iterator[T]:
@@ -173,8 +177,9 @@ class _Pipeline(Generic[T]):
 
     def _wake(self) -> None:
         """Let one more thread look for what is due. With the lock held."""
-        if self._idle and (self._pieces or self._due):
-            self._idle.pop().ring()
+        if self._pieces or self._due:
+            bell = self._idle.pop() if self._idle else self._reader
+            bell.ring()
 
     def _work(self) -> None:
         bell = _Bell()
@@ -182,31 +187,37 @@ class _Pipeline(Generic[T]):
             with self._lock:
                 if self._stopped:
                     return
-                group, function, piece = None, None, None
-                if self._due and len(self._begun) < self._most_begun:
-                    function, group = self._due[0].popleft(), _Group[T]()
-                    self._begun.append(group)
-                    if not self._due[0]:
-                        self._due.popleft()
-                        self._reader.ring()
-                elif self._pieces:
-                    piece = self._pieces.popleft()
-                else:
+                do = self._group() or self._piece()
+                if do is None:
                     self._idle.append(bell)
                     bell.set()
-            if group is not None and function is not None:
-                group.make(function)
-                del function  # it holds what the run was read to
-                with self._lock:
-                    group.done = True
-                    if self._begun and self._begun[0] is group:
-                        self._taker.ring()
-                del group
-            elif piece is not None:
-                self._do(*piece)
-                del piece
-            else:
+            if do is None:
                 bell.wait()
+            else:
+                do()
+                del do  # it holds what a run was read to
+
+    def _group(self) -> Callable[[], None] | None:
+        """Begin what is due next, if anything is. With the lock held."""
+        if not self._due or len(self._begun) >= self._most_begun:
+            return None
+        function, group = self._due[0].popleft(), _Group[T]()
+        self._begun.append(group)
+        if not self._due[0]:
+            self._due.popleft()
+            self._reader.ring()
+        return partial(self._make, group, function)
+
+    def _piece(self) -> Callable[[], None] | None:
+        """Take the next piece of decoding, if there is one. With the lock held."""
+        return partial(self._do, *self._pieces.popleft()) if self._pieces else None
+
+    def _make(self, group: _Group[T], function: Callable[[], Iterable[T]]) -> None:
+        group.make(function)
+        with self._lock:
+            group.done = True
+            if self._begun and self._begun[0] is group:
+                self._taker.ring()
 
     def _do(self, number: int, piece: Callable[[], None]) -> None:
         fault: BaseException | None = None
@@ -237,15 +248,23 @@ class _Pipeline(Generic[T]):
         with self._lock:
             self._ended = True
             self._taker.ring()
+        if self._helps:
+            self._work()
 
     def _await(self, holds: Callable[[], bool]) -> bool:
-        """Let the reading thread wait until something holds; False where everything stops."""
+        """Let the reading thread help, or wait, until something holds; False where everything stops."""
         while True:
             with self._lock:
                 if self._stopped or holds():
                     return not self._stopped
-                self._reader.set()
-            self._reader.wait()
+                do = (self._piece() or self._group()) if self._helps else None
+                if do is None:
+                    self._reader.set()
+            if do is None:
+                self._reader.wait()
+            else:
+                do()
+                del do
 
     def _side_by_side(self, work: Work) -> None:
         """Do pieces, a few of them waiting at any time; of several errors the first in order is raised."""

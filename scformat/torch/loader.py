@@ -115,7 +115,8 @@ class CellLoader:
         counted from the begin of the stream, and the temperature from there on, or rather from where the next window
         begins: see :attr:`schedule`.
     threads
-        That make batches; None: one a processor that this process may use, 0: none at all.
+        That read and make batches; None: one a processor that this process may use, 0: none at all, 1: one that makes
+        them beside one that reads.
     memory
         For cells that are held, for example ``512MB``. Batches that are ready come on top.
     pin_memory

@@ -46,13 +46,13 @@ def ours() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith("scformat-")]
 
 
-@pytest.mark.parametrize("threads", [0, 1, 4])
+@pytest.mark.parametrize("threads", [0, 1, 2, 4])
 def test_batches_come_in_order(threads: int) -> None:
     assert list(deliver(loads(7, 9), threads=threads)) == list(range(63))
     assert not ours()
 
 
-@pytest.mark.parametrize("threads", [0, 1, 4])
+@pytest.mark.parametrize("threads", [0, 1, 2, 4])
 @pytest.mark.parametrize(("bad_load", "bad_batch", "before"), [(3, -1, 15), (-1, 22, 22), (0, -1, 0)])
 def test_an_error_waits_for_the_batches_before_it(threads: int, bad_load: int, bad_batch: int, before: int) -> None:
     got = []
@@ -76,6 +76,25 @@ def test_only_one_run_is_read_ahead() -> None:
     time.sleep(0.05)
     assert begun == [0, 1]
     stream.close()  # type: ignore[attr-defined]
+    assert not ours()
+
+
+@pytest.mark.parametrize("what", ["batches", "pieces"])
+def test_the_thread_that_reads_works_too(what: str) -> None:
+    """Two threads meet in each batch of the last run, and in each piece: with one of them less they would not."""
+    both = threading.Barrier(2, timeout=30)
+
+    def meet(number: int) -> Iterator[int]:
+        both.wait()
+        yield number
+
+    def load(run: Callable[[Work], None]) -> Loaded[int]:
+        if what == "batches":
+            return Loaded(batches=[partial(meet, number) for number in range(6)])
+        run(both.wait for _ in range(6))
+        return Loaded(batches=[partial(iter, [number]) for number in range(6)])
+
+    assert list(deliver(iter([load]), threads=2)) == list(range(6))
     assert not ours()
 
 
@@ -112,7 +131,7 @@ def test_an_iterator_left_in_a_cycle_ends_its_threads() -> None:
     assert not ours()
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_of_errors_of_pieces_the_first_in_order_is_raised(threads: int) -> None:
     def piece(number: int) -> None:
         time.sleep(0.02 if number == 1 else 0)
