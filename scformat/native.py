@@ -280,39 +280,32 @@ def _decode(
     """Return (fault, chunk); (0, 0) where all are sound."""
     planes = np.empty(out.shape[1], np.uint8)
     for i in range(len(offsets)):
-        fault = _decode_one(data, offsets[i], lengths[i], out[i], planes)
+        fault = decode_one(data, offsets[i], lengths[i], out[i], planes)
         if fault:
             return fault, i
     return 0, 0
 
 
 @kernel
-def decode_stored(
-    data: NDArray[np.uint8], offset: int, length: int, out: NDArray[np.uint16], planes: NDArray[np.uint8]
+def decode_one(
+    data: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], planes: NDArray[np.uint8]
 ) -> int:
     """Check and decompress one chunk within a kernel, where :func:`available` says that one can.
 
     Parameters
     ----------
     data : uint8 array
-        Holds the chunk, with its CRC-32C, at `offset`.
-    out : uint16 array, shape (2, chunk)
-        Out.
+        Holds the chunk, with its CRC-32C, from `start` on.
+    out : uint8 array
+        Out: the bytes of the chunk.
     planes : uint8 array
-        For use in here, as large as `out` in bytes.
+        For use in here, as large as `out`.
 
     Returns
     -------
     int
         0, or a key of :data:`FAULTS`.
     """
-    return int(_decode_one(data, offset, length, out.reshape(-1).view(np.uint8), planes))
-
-
-@kernel
-def _decode_one(
-    data: NDArray[np.uint8], start: int, length: int, out: NDArray[np.uint8], planes: NDArray[np.uint8]
-) -> int:
     stop, size = start + length - 4, len(out)
     if stop - start < 16 or stop + 4 > len(data):
         return _WRONG_SIZE

@@ -39,8 +39,7 @@ def bench(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Cells a batch.")] = 128,
     threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="That load; by default one a processor.", show_default=False),
+        int | None, typer.Option(min=1, help="That load; by default one a processor.", show_default=False)
     ] = None,
     seconds: Annotated[float, typer.Option(help="To measure each plan and output, after a warm-up.")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,

@@ -15,7 +15,7 @@ import numpy as np
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
 from scformat.jit import kernel, taken
 from scformat.loading.vectors import LANES, ordered, pack, store_past, unpack
-from scformat.native import decode_stored
+from scformat.native import decode_one
 from scformat.pool import ALIGNED
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     -------
     tuple of int
         (fault, row) as :func:`scformat.entries.decode_rows`; or (-fault, chunk), see
-        :func:`scformat.native.decode_stored`.
+        :func:`scformat.native.decode_one`.
     """
     size = chunks.shape[2]
     n_chunks = len(chunks) if stored is None else len(stored[1])
@@ -110,6 +110,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     out = np.empty(WORDS_AN_ENTRY * longest + MORE_A_ROW + 2 * _LINE, np.uint16)
     out = out[(-(out.ctypes.data // 2)) % _LINE :]
     of_out, of_words = np.uint64(out.ctypes.data), np.uint64(words.ctypes.data)
+    one = chunks.reshape(-1).view(np.uint8)
     planes = np.empty(4 * size, np.uint8)
     decoded = np.int64(-1)
     for row in range(len(starts)):
@@ -125,7 +126,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
             here = chunk
             if stored is not None:
                 if chunk != decoded:
-                    fault = decode_stored(stored[0], stored[1][chunk], stored[2][chunk], chunks[0], planes)
+                    fault = decode_one(stored[0], stored[1][chunk], stored[2][chunk], one, planes)
                     if fault:
                         return -fault, chunk
                     decoded = chunk

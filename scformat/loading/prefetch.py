@@ -177,9 +177,12 @@ class _Pipeline(Generic[T]):
 
     def _wake(self) -> None:
         """Let one more thread look for what is due. With the lock held."""
-        if self._pieces or self._due:
-            bell = self._idle.pop() if self._idle else self._reader
-            bell.ring()
+        if not (self._pieces or self._due):
+            return
+        if self._idle:
+            self._idle.pop().ring()
+        elif self._helps:
+            self._reader.ring()
 
     def _work(self) -> None:
         bell = _Bell()

@@ -271,10 +271,10 @@ class _Reader:
         if not len(held):
             return
         size = part.entries.chunk[1]
-        places = np.searchsorted(fetched.numbers, starts[held] // size)
-        first, last = int(places[0]), int(np.searchsorted(fetched.numbers, (int(stops[held[-1]]) - 1) // size))
+        at = np.searchsorted(fetched.numbers, starts[held] // size)
+        first, last = int(at[0]), int(np.searchsorted(fetched.numbers, (int(stops[held[-1]]) - 1) // size))
         begin = np.zeros(high - low, np.int64)
-        begin[held] = (places - first) * size + starts[held] % size
+        begin[held] = (at - first) * size + starts[held] % size
         with self._naming_cells(segment, *rows):
             stored, n = None, last - first + 1
             if available():
