@@ -37,3 +37,20 @@ def test_a_missing_source_is_one_line_and_nothing_made(command: list[str], tmp_p
     assert result.stderr.splitlines()[-1].endswith(f"no file at {absent}")
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("bench", ["step", "scale"])
+def test_a_missing_store_is_one_line(bench: str, tmp_path: Path) -> None:
+    """It is told as the command line tells it, with its exit code."""
+    absent = tmp_path / "absent.cells"
+    result = subprocess.run(
+        [sys.executable, "-m", "tools.bench", bench, *[str(absent)] * (4 if bench == "scale" else 1)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 3
+    assert result.stderr.splitlines()[-1].startswith(f"error: {absent}: there is no store")
+    assert "Traceback" not in result.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from scformat.errors import ScformatError
 from tools.bench import convert, convert_files, load, scale, step, sweep
 
 BENCHES = {
@@ -21,7 +22,11 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHES:
         sys.stderr.write(f"usage: python -m tools.bench {{{','.join(BENCHES)}}} ...\n")
         return 2
-    return BENCHES[sys.argv[1]](sys.argv[2:])
+    try:
+        return BENCHES[sys.argv[1]](sys.argv[2:])
+    except ScformatError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
 
 
 if __name__ == "__main__":
