@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +26,10 @@ AHEAD: Final = 1
 """Groups of batches that may be on their way beyond one a thread: a thread need not wait for one to be taken."""
 PIECES: Final = 2
 """Pieces of decoding a thread that wait or are done at any time."""
+PATIENCE: Final = 0.002
+"""Seconds in which whoever takes batches comes back at once: longer, and they are used for something."""
+REST: Final = 4 * PATIENCE
+"""Seconds after which a thread looks whether whoever works in its place still does."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,16 +42,18 @@ class Loaded(Generic[T]):
 def deliver(loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], *, threads: int) -> Iterator[T]:
     """Yield batches in order.
 
-    One thread reads the next run of batches while others make those of the last one; they end with the iterator, when
-    it is closed or dropped. Nothing is started before the first batch is asked for.
+    One thread reads the next run of batches while others make those of the last one, and so does whoever asks for a
+    batch that is not made yet. They end with the iterator, when it is closed or dropped. Nothing is started before the
+    first batch is asked for.
 
     Parameters
     ----------
     loads
         One function a run of batches; it is given what does pieces of decoding side by side.
     threads
-        That work: the one that reads is among them, and does what else there is to do while it would wait. 1: one
-        besides the one that reads. 0: no threads at all, everything when it is asked for.
+        That work at the same time: the one that reads is among them, and does what else there is to do while it would
+        wait; another one rests while whoever asks for batches works. 1: one besides the one that reads. 0: no threads
+        at all, everything when it is asked for.
 
     Raises
     ------
@@ -75,6 +83,8 @@ class _Group(Generic[T]):
             self.batches.extend(function())
         except BaseException as error:
             self.error = error
+            if not isinstance(error, Exception):  # Ctrl-C is not for the batch that it hits
+                raise
 
     def each(self) -> Iterator[T]:
         """Hand them out and keep nothing of them; then raise."""
@@ -90,19 +100,19 @@ class _Bell:
     It is set and rung with the lock of the pipeline held, and waited for without.
     """
 
-    __slots__ = ("_lock", "_set")
+    __slots__ = ("_lock", "is_set")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
-        self._set = False
+        self.is_set = False
 
     def set(self) -> None:
-        self._set = True
+        self.is_set = True
 
     def ring(self) -> None:
-        if self._set:
-            self._set = False
+        if self.is_set:
+            self.is_set = False
             self._lock.release()
 
     def wait(self) -> None:
@@ -117,8 +127,10 @@ class _Pipeline(Generic[T]):
     """Threads that take what is due, one thing after another, and wait where nothing is.
 
     Batches come before the decoding of the next run, but not for the thread that reads it. One thing should take about
-    a millisecond: waking a thread, and waiting for the interpreter, cost some hundredth of it. There are no more
-    threads than asked for, as each of them more waits for the interpreter and for a processor.
+    a millisecond: waking a thread, and waiting for the interpreter, cost some hundredth of it. No more threads work at
+    a time than asked for, as each of them more waits for the interpreter and for a processor. Whoever takes batches
+    does not wait where there is something to do. One who comes back at once has the place of one thread to itself,
+    which would only take turns with it; when it stays away, that thread goes on.
     """
 
     def __init__(self, loads: Iterator[Callable[[Callable[[Work], None]], Loaded[T]]], threads: int) -> None:
@@ -133,10 +145,12 @@ class _Pipeline(Generic[T]):
         self._end: BaseException | None = None
         self._ended = self._stopped = False
         self._taker, self._reader = _Bell(), _Bell()
+        self._left = self._kept = -math.inf  # when the taker went; until when it has a place
         self._idle: list[_Bell] = []
         self._most_begun, self._most_open = threads + AHEAD, PIECES * threads
         self._helps = threads > 1  # the thread that reads
-        names = [("read", self._read), *[("make", self._work)] * max(1, threads - 1)]
+        self._places, self._working = max(1, threads - 1), 0  # of threads besides it
+        names = [("read", self._read), *[("make", self._work)] * self._places]
         self._threads = [threading.Thread(target=do, name=f"scformat-{name}", daemon=True) for name, do in names]
 
     def run(self) -> Iterator[T]:
@@ -162,43 +176,77 @@ class _Pipeline(Generic[T]):
             )
 
     def _take(self) -> _Group[T] | None:
+        """Return what comes next, and work until it is there; None at the end."""
+        at_once = time.monotonic() - self._left < PATIENCE
         while True:
             with self._lock:
                 if self._begun and self._begun[0].done:
                     group = self._begun.popleft()
+                    self._left = time.monotonic()
+                    self._kept = self._left + PATIENCE if at_once else -math.inf
                     self._wake()
                     return group
                 if self._ended and not self._begun and not self._due:
                     if self._end is not None:
                         raise self._end
                     return None
-                self._taker.set()
-            self._taker.wait()
+                do = self._group() or self._piece() if self._working < self._places else None
+                if do is not None or at_once:
+                    self._kept = math.inf
+                if do is None:
+                    self._taker.set()
+                else:
+                    self._wake()
+            if do is None:
+                self._taker.wait()
+            else:
+                do()
+                del do  # it holds what a run was read to
 
     def _wake(self) -> None:
         """Let one more thread look for what is due. With the lock held."""
-        if not (self._pieces or self._due):
+        if not self._is_due():
             return
-        if self._idle:
+        if self._taker.is_set and self._working < self._places:
+            self._taker.ring()
+        elif self._idle:
             self._idle.pop().ring()
         elif self._helps:
             self._reader.ring()
 
+    def _is_due(self) -> bool:
+        return bool(self._pieces) or (bool(self._due) and len(self._begun) < self._most_begun)
+
+    def _is_full(self) -> bool:
+        """Whether there is no place for one more thread, or only the taker's. With the lock held."""
+        return self._working >= self._places - (time.monotonic() < self._kept)
+
     def _work(self) -> None:
         bell = _Bell()
         while True:
+            do = None
             with self._lock:
                 if self._stopped:
                     return
-                do = self._group() or self._piece()
-                if do is None:
+                due = self._is_due()
+                if not due:
                     self._idle.append(bell)
                     bell.set()
-            if do is None:
-                bell.wait()
-            else:
+                elif self._is_full():
+                    self._taker.ring()
+                else:
+                    do = self._group() or self._piece()
+                    self._working += 1
+                    self._wake()
+            if do is not None:
                 do()
-                del do  # it holds what a run was read to
+                del do
+                with self._lock:
+                    self._working -= 1
+            elif due:
+                time.sleep(REST)
+            else:
+                bell.wait()
 
     def _group(self) -> Callable[[], None] | None:
         """Begin what is due next, if anything is. With the lock held."""
@@ -216,11 +264,13 @@ class _Pipeline(Generic[T]):
         return partial(self._do, *self._pieces.popleft()) if self._pieces else None
 
     def _make(self, group: _Group[T], function: Callable[[], Iterable[T]]) -> None:
-        group.make(function)
-        with self._lock:
-            group.done = True
-            if self._begun and self._begun[0] is group:
-                self._taker.ring()
+        try:
+            group.make(function)
+        finally:
+            with self._lock:
+                group.done = True
+                if self._begun and self._begun[0] is group:
+                    self._taker.ring()
 
     def _do(self, number: int, piece: Callable[[], None]) -> None:
         fault: BaseException | None = None
@@ -228,11 +278,14 @@ class _Pipeline(Generic[T]):
             piece()
         except BaseException as error:
             fault = error
-        with self._lock:
-            if fault is not None:
-                self._faults[number] = fault
-            self._open -= 1
-            self._reader.ring()
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            with self._lock:
+                if fault is not None:
+                    self._faults[number] = fault
+                self._open -= 1
+                self._reader.ring()
 
     def _read(self) -> None:
         """Read run after run, one ahead; an error, and the end, come after all batches before."""
@@ -244,13 +297,13 @@ class _Pipeline(Generic[T]):
                     if batches:
                         self._due.append(batches)
                     del batches
-                    for _ in self._threads:
-                        self._wake()
+                    self._wake()
         except BaseException as error:
             self._end = error
         with self._lock:
             self._ended = True
             self._taker.ring()
+            self._places += self._helps
         if self._helps:
             self._work()
 
@@ -263,6 +316,8 @@ class _Pipeline(Generic[T]):
                 do = (self._piece() or self._group()) if self._helps else None
                 if do is None:
                     self._reader.set()
+                else:
+                    self._wake()
             if do is None:
                 self._reader.wait()
             else:

@@ -115,8 +115,9 @@ class CellLoader:
         counted from the begin of the stream, and the temperature from there on, or rather from where the next window
         begins: see :attr:`schedule`.
     threads
-        That read and make batches; None: one a processor that this process may use, 0: none at all, 1: one that makes
-        them beside one that reads.
+        That read and make batches at the same time; None: one a processor that this process may use, 0: none at all,
+        1: one that makes them beside one that reads. Whoever asks for a batch that is not there works in the place of
+        one of them.
     memory
         For cells that are held, for example ``512MB``. Batches that are ready come on top.
     pin_memory

@@ -79,18 +79,11 @@ def test_only_one_run_is_read_ahead() -> None:
     assert not ours()
 
 
-@pytest.mark.parametrize("what", ["batches", "pieces"])
-def test_the_thread_that_reads_works_too(what: str) -> None:
-    """Two threads meet in each batch of the last run, and in each piece: with one of them less they would not."""
+def test_the_thread_that_reads_decodes_too() -> None:
+    """Two threads meet in each piece: with one of them less they would not."""
     both = threading.Barrier(2, timeout=30)
 
-    def meet(number: int) -> Iterator[int]:
-        both.wait()
-        yield number
-
     def load(run: Callable[[Work], None]) -> Loaded[int]:
-        if what == "batches":
-            return Loaded(batches=[partial(meet, number) for number in range(6)])
         run(both.wait for _ in range(6))
         return Loaded(batches=[partial(iter, [number]) for number in range(6)])
 
@@ -144,4 +137,79 @@ def test_of_errors_of_pieces_the_first_in_order_is_raised(threads: int) -> None:
 
     with pytest.raises(ValueError, match="piece 1"):
         list(deliver(iter([load]), threads=threads))
+    assert not ours()
+
+
+class Watched:
+    """Batches of a millisecond each: who makes them, and how many at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.now = self.most = self.made = 0
+        self.by: set[str] = set()
+
+    def batch(self, number: int) -> Iterator[int]:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.001)
+        with self.lock:
+            self.now -= 1
+            self.made += 1
+            self.by.add(threading.current_thread().name.removeprefix("scformat-"))
+        yield number
+
+    def load(self, run: Callable[[Work], None]) -> Loaded[int]:
+        run(iter([]))
+        return Loaded(batches=[partial(self.batch, number) for number in range(200)])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_who_takes_batches_works_in_the_place_of_a_thread(threads: int) -> None:
+    watched = Watched()
+    assert list(deliver(iter([watched.load] * 2), threads=threads)) == [*range(200)] * 2
+    assert "MainThread" in watched.by
+    assert ("read" in watched.by) == (threads > 1)
+    assert watched.most == threads
+    assert not ours()
+
+
+def test_batches_are_made_while_nobody_asks_for_them() -> None:
+    """The thread that rests for one who comes back at once goes on when that one does not."""
+    watched = Watched()
+
+    def held_up() -> Iterator[Callable[[Callable[[Work], None]], Loaded[int]]]:
+        yield watched.load
+        gone.wait(30)  # the thread that reads is not there to help
+        yield watched.load
+
+    gone = threading.Event()
+    stream = deliver(held_up(), threads=2)
+    for _ in range(50):
+        next(stream)
+    watched.by, deadline = set(), time.monotonic() + 30
+    while "make" not in watched.by and time.monotonic() < deadline:
+        next(stream)
+        watched.by = set()
+        time.sleep(0.05)
+    assert watched.by == {"make"}
+    gone.set()
+    stream.close()  # type: ignore[attr-defined]
+    assert not ours()
+
+
+@pytest.mark.parametrize("what", ["batches", "pieces"])
+def test_an_interrupt_of_who_takes_batches_is_raised_at_once(what: str) -> None:
+    def interrupted() -> Iterator[int]:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        time.sleep(0.001)
+        yield 0
+
+    def load(run: Callable[[Work], None]) -> Loaded[int]:
+        run(partial(list, interrupted()) for _ in range(200 if what == "pieces" else 0))
+        return Loaded(batches=[interrupted] * 200)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(deliver(iter([load] * 3), threads=2))
     assert not ours()
