@@ -28,8 +28,9 @@ from scformat.store.fetch import plan_chunks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
+    from scformat.loading.batches import Assembly
     from scformat.manifest import Array
     from scformat.storage import Storage
     from scformat.store import Store
@@ -240,10 +241,7 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
             needed.append((segment.storage, part.entries, numbers))
             entries += int(((found.stops - found.starts) * times_drawn[low:high]).sum())
     batches = -(-len(rows) // loader.batch_size)
-    if form.output == "dense":
-        sizes: list[tuple[int, type]] = [(loader.batch_size * form.n_columns, np.float32)]
-    else:
-        sizes = [(entries // batches, np.int32), (entries // batches, np.float32)]
+    sizes = batch_arrays(form, loader.batch_size, entries // batches)
     threads = max(1, loader._threads)
     outputs: list[list[list[NDArray[Any]]]] = [
         [[np.zeros(size, dtype) for size, dtype in sizes] for _ in range(_IN_FLIGHT)] for _ in range(threads)
@@ -256,6 +254,13 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
             taken.append([*np.mean(read, axis=0).tolist(), float(np.mean(written))])
     read_s, decode_s, write_s = (np.median(taken[1:], axis=0) / len(rows)).tolist()
     return Stages(read=read_s, decode=decode_s, write=write_s)
+
+
+def batch_arrays(form: Assembly, cells: int, entries: int) -> list[tuple[int, DTypeLike]]:
+    """Return size and dtype of what has the counts of a batch of so many cells, which have so many entries."""
+    if form.output == "dense":
+        return [(cells * form.n_columns, np.float32)]
+    return [(entries, np.int32), (entries, np.float32)]
 
 
 def _next_run(loader: CellLoader) -> NDArray[np.int64]:
