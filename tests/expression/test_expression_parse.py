@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -209,14 +207,12 @@ def test_deepest() -> None:
     ],
 )
 def test_long_texts_take_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    """Quadratic time would be hours here."""
     try:
         str(parse(text))
     except UsageError as error:
         assert error.code == "expression-syntax"
         assert len(str(error)) < 400
-    # Quadratic time would be hours here.
-    assert time.perf_counter() - start < 20
 
 
 def test_too_long() -> None:

