@@ -52,3 +52,29 @@ _added: Any = intrinsic(_fetch_add)
 def taken(counter: NDArray[np.int64], n: int) -> int:
     """Add to a counter that threads share, an int64 array of one item; return what it was."""
     return int(_added(np.uint64(counter.ctypes.data), n))
+
+
+def _without_count(typing_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        (kind,) = signature.args
+        found = context.make_array(kind)(context, builder, value=args[0])
+        found.meminfo = ir.Constant(found.meminfo.type, None)
+        return found._getvalue()
+
+    return array(array), generate
+
+
+def _use(typing_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_dummy_value()
+
+    return types.void(array), generate
+
+
+borrowed: Any = intrinsic(_without_count)
+"""``borrowed(array)``, in a kernel: the same array without the count of who refers to it. Kernels that are given arrays
+count up and down, with instructions that all others wait for: for every row that takes longer than some rows do. What
+the kernel was given itself lives long enough; what it made, it gives back with :data:`returned` at its end."""
+
+returned: Any = intrinsic(_use)
+"""``returned(array)``, in a kernel: up to here an array lives of which something is borrowed."""

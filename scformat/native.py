@@ -22,7 +22,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from scformat.codec import DamagedError, decode_chunk
-from scformat.jit import kernel, pointer
+from scformat.jit import borrowed, kernel, pointer, returned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -269,6 +269,7 @@ def _checksum(data: NDArray[np.uint8], start: int, stop: int) -> np.uint32:
 def _checksums(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint32]
 ) -> None:
+    data = borrowed(data)
     for i in range(len(offsets)):
         out[i] = _checksum(data, offsets[i], offsets[i] + lengths[i])
 
@@ -278,11 +279,13 @@ def _decode(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], lengths: NDArray[np.int64], out: NDArray[np.uint8]
 ) -> tuple[int, int]:
     """Return (fault, chunk); (0, 0) where all are sound."""
-    planes = np.empty(out.shape[1], np.uint8)
+    room = np.empty(out.shape[1], np.uint8)
+    data, out, planes = borrowed(data), borrowed(out), borrowed(room)
     for i in range(len(offsets)):
         fault = decode_one(data, offsets[i], lengths[i], out[i], planes)
         if fault:
             return fault, i
+    returned(room)
     return 0, 0
 
 

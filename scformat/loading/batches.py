@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from scformat.errors import InvalidDataError
-from scformat.jit import kernel
+from scformat.jit import borrowed, kernel, returned
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.sorting import DIGITS, sort_entries
 from scformat.loading.streaming import LARGE, stream_dense
@@ -272,8 +272,10 @@ def _dense(
     n_genes: int,
     out: NDArray[np.float32],
 ) -> tuple[int, int]:
-    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
-    known = np.empty(256, np.float32)
+    words, codes, arguments = borrowed(words), borrowed(codes), borrowed(arguments)
+    column_of_gene, out = borrowed(column_of_gene), borrowed(out)
+    room = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32), np.empty(256, np.float32)
+    columns, values, known = borrowed(room[0]), borrowed(room[1]), borrowed(room[2])
     for row in range(len(starts)):
         coming = starts[min(row + 1, len(starts) - 1)]
         place = (starts[row], stops[row], coming, total[row], seed, positions[row])
@@ -285,6 +287,7 @@ def _dense(
         line[:] = np.float32(0)
         for k in range(np.uint64(n)):
             line[np.uint32(columns[k])] = values[k]
+    returned(room[0]), returned(room[1]), returned(room[2])
     return 0, 0
 
 
@@ -307,7 +310,10 @@ def _csr(
     out_offsets: NDArray[np.integer],
 ) -> tuple[int, int]:
     """Make batches of the rows between `ends`, the values of each from one of `places` on."""
-    known = np.empty(256, np.float32)
+    words, codes, arguments = borrowed(words), borrowed(codes), borrowed(arguments)
+    column_of_gene, columns, values = borrowed(column_of_gene), borrowed(columns), borrowed(values)
+    room = np.empty(256, np.float32)
+    known = borrowed(room)
     other_columns, other_values = np.empty(0, columns.dtype), np.empty(0, np.float32)
     digits = np.empty(DIGITS + 1, np.int64)
     place = 0
@@ -328,4 +334,5 @@ def _csr(
             at += n
             out_offsets[place] = at - places[k]
             place += 1
+    returned(room)
     return 0, 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scformat.entries import BAD_DELTA, BAD_GENE, BAD_VALUE, BAD_ZERO, LOST, OK
-from scformat.jit import kernel, taken
+from scformat.jit import borrowed, kernel, returned, taken
 from scformat.loading.vectors import LANES, ordered, pack, store_past, unpack
 from scformat.native import decode_one
 from scformat.pool import ALIGNED
@@ -31,7 +31,7 @@ what a row leaves free at its end."""
 
 _SHORT, _LONG = np.uint16(1), np.uint16(2)
 _BYTE, _LOW = np.uint16(8), np.uint16(255)
-_LANES, _LOW_BYTE = np.uint64(LANES), np.uint64(255)
+_LOW_BYTE, _STEPS = np.uint64(255), np.uint64(2**64 - LANES)
 _U0, _U1, _U2, _U3, _U4, _U7, _U8 = (np.uint64(x) for x in (0, 1, 2, 3, 4, 7, 8))
 
 
@@ -110,8 +110,10 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
     out = np.empty(WORDS_AN_ENTRY * longest + MORE_A_ROW + 2 * _LINE, np.uint16)
     out = out[(-(out.ctypes.data // 2)) % _LINE :]
     of_out, of_words = np.uint64(out.ctypes.data), np.uint64(words.ctypes.data)
+    apart = np.empty(4 * size, np.uint8)
+    chunks, planes = borrowed(chunks), borrowed(apart)
     one = chunks.reshape(-1).view(np.uint8)
-    planes = np.empty(4 * size, np.uint8)
+    data = one if stored is None else borrowed(stored[0])
     decoded = np.int64(-1)
     for row in range(len(starts)):
         at = 0
@@ -126,7 +128,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
             here = chunk
             if stored is not None:
                 if chunk != decoded:
-                    fault = decode_one(stored[0], stored[1][chunk], stored[2][chunk], one, planes)
+                    fault = decode_one(data, stored[1][chunk], stored[2][chunk], one, planes)
                     if fault:
                         return -fault, chunk
                     decoded = chunk
@@ -188,6 +190,7 @@ def pack_rows(  # noqa: PLR0912, PLR0915 - a kernel calls nothing that takes arr
             store_past(of_out, of_words + _U2 * np.uint64(begin), _U2 * np.uint64(lines))
         row_starts[row], row_stops[row] = begin, begin + at
     ordered()
+    returned(apart)
     return OK, 0
 
 
@@ -214,16 +217,11 @@ def expand_row(
     of_values = np.uint64(values.ctypes.data)
     ahead = np.uint64(coming) - np.uint64(start)
     while at < end:
-        if at + _LANES <= held and n + _LANES <= room:
-            most = min(_LANES, end - at)
+        # As many as there are, or as steps that are whole have room to read from and to write to.
+        most = min(end - at, min(held - at, room - n) & _STEPS) if n < room else _U0
+        if most > _U0:
             here, soon = of_words + at * _U2, of_words + (at + ahead) * _U2
-            found = unpack(here, of_genes + n * _U4, of_values + n * _U4, gene, most, soon)
-            k = found & _LOW_BYTE
-            if k == _LANES:  # a step of a fixed size: the processor begins the next one before it knows
-                at += _LANES
-                n += _LANES
-                gene += np.int32(found >> _U8)
-                continue
+            k = unpack(here, of_genes + n * _U4, of_values + n * _U4, gene, most, soon)
             at += k
             n += k
             if at == end:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scformat.jit import kernel
+from scformat.jit import borrowed, kernel, returned
 from scformat.loading.kernels import _put
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _sum_rows(
     out, bounds, n_values
         Out: the sums, where each begins and the last ends, and the number of genes of each.
     """
-    sums = np.zeros(n_genes, np.int64)
+    room = np.zeros(n_genes, np.int64)
+    words, out, sums = borrowed(words), borrowed(out), borrowed(room)
     at = 0
     bounds[0] = 0
     for row in range(starts.shape[0]):
@@ -96,6 +97,7 @@ def _sum_rows(
                 n += 1
         n_values[row] = n
         bounds[row + 1] = at
+    returned(room)
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scformat.jit import kernel
+from scformat.jit import borrowed, kernel, returned
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.vectors import ordered, store_past
 from scformat.pool import ALIGNED
@@ -53,8 +53,10 @@ def stream_dense(
     out : float32 array, shape (n_rows, n_columns)
         Out; contiguous, aligned to :data:`scformat.pool.ALIGNED` bytes.
     """
-    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
-    known = np.empty(256, np.float32)
+    words, codes, arguments = borrowed(words), borrowed(codes), borrowed(arguments)
+    column_of_gene = borrowed(column_of_gene)
+    of_cell = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32), np.empty(256, np.float32)
+    columns, values, known = borrowed(of_cell[0]), borrowed(of_cell[1]), borrowed(of_cell[2])
     room = np.zeros(_COLUMNS + ALIGNED // 4, np.float32)
     skipped = (-(room.ctypes.data // 4)) % (ALIGNED // 4)
     here = room[skipped : skipped + _COLUMNS]
@@ -97,4 +99,5 @@ def stream_dense(
     for i in range(first - low):
         flat[low + np.uint64(i)] = here[i]
     ordered()
+    returned(of_cell[0]), returned(of_cell[1]), returned(of_cell[2])
     return 0, 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scformat.jit import kernel
+from scformat.jit import borrowed, kernel, returned
 from scformat.loading.cell import make_cell
 from scformat.random import DOMAIN_TOKENS, stream_at
 
@@ -57,8 +57,10 @@ def tokenize(
     out_padding: NDArray[np.bool_],
 ) -> tuple[int, int]:
     """Write the sequences of cells over arrays that are all padding; return (fault, row)."""
-    columns, values = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32)
-    known = np.empty(256, np.float32)
+    words, codes, arguments = borrowed(words), borrowed(codes), borrowed(arguments)
+    column_of_gene = borrowed(column_of_gene)
+    of_cell = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32), np.empty(256, np.float32)
+    columns, values, known = borrowed(of_cell[0]), borrowed(of_cell[1]), borrowed(of_cell[2])
     held = np.zeros(n_columns, np.bool_)
     room = out_genes.shape[1]
     for row in range(len(starts)):
@@ -94,4 +96,5 @@ def tokenize(
                 out_padding[row, kept + k] = False
             for k in range(n):
                 held[columns[k]] = False
+    returned(of_cell[0]), returned(of_cell[1]), returned(of_cell[2])
     return 0, 0

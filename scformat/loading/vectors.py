@@ -93,18 +93,35 @@ def _unpack(typing_context: Any, words: Any, genes: Any, values: Any, gene: Any,
         source, to_genes, to_values, before, most, ahead = args
         fetch = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
         fetch = builder.module.declare_intrinsic("llvm.prefetch", [_I8.as_pointer()], fetch)
-        ways = (ir.Constant(_I32, way) for way in (0, 3, 1))  # to read, to stay in all caches, data
-        builder.call(fetch, [builder.inttoptr(ahead, _I8.as_pointer()), *ways])
-        word = _load(builder, source)
+        ways = [ir.Constant(_I32, way) for way in (0, 3, 1)]  # to read, to stay in all caches, data
+        entry = builder.block
+        loop, after = (builder.append_basic_block(name) for name in ("unpack", "unpacked"))
+        first = builder.insert_element(ir.Constant(_LONGS, ir.Undefined), before, ir.Constant(_I32, 0))
+        first = builder.shuffle_vector(first, ir.Constant(_LONGS, ir.Undefined), _splat(_LONGS, 0))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        at, start = builder.phi(_I64), builder.phi(_LONGS)
+        at.add_incoming(ir.Constant(_I64, 0), entry)
+        start.add_incoming(first, entry)
+        twice, fourfold = (builder.shl(at, ir.Constant(_I64, bits)) for bits in (1, 2))
+        builder.call(fetch, [builder.inttoptr(builder.add(ahead, twice), _I8.as_pointer()), *ways])
+        word = _load(builder, builder.add(source, twice))
         count = builder.lshr(word, _splat(_WORDS, 8))
-        n = _leading(builder, builder.icmp_unsigned("!=", count, _splat(_WORDS, 0)), most)
-        total = _running_sum(builder, builder.and_(word, _splat(_WORDS, 255)))
-        start = builder.insert_element(ir.Constant(_LONGS, ir.Undefined), before, ir.Constant(_I32, 0))
-        start = builder.shuffle_vector(start, ir.Constant(_LONGS, ir.Undefined), _splat(_LONGS, 0))
-        _store(builder, builder.add(builder.zext(total, _LONGS), start), to_genes, 4)
-        _store(builder, builder.sitofp(builder.zext(count, _LONGS), _FLOATS), to_values, 4)
-        last = builder.zext(builder.extract_element(total, ir.Constant(_I32, LANES - 1)), _I64)
-        return builder.or_(n, builder.shl(last, ir.Constant(_I64, 8)))
+        short = builder.icmp_unsigned("!=", count, _splat(_WORDS, 0))
+        sums = builder.zext(_running_sum(builder, builder.and_(word, _splat(_WORDS, 255))), _LONGS)
+        found = builder.add(sums, start)
+        _store(builder, found, builder.add(to_genes, fourfold), 4)
+        _store(builder, builder.sitofp(builder.zext(count, _LONGS), _FLOATS), builder.add(to_values, fourfold), 4)
+        last = builder.shuffle_vector(found, found, _splat(_LONGS, LANES - 1))
+        following, left = builder.add(at, ir.Constant(_I64, LANES)), builder.sub(most, at)
+        at.add_incoming(following, loop)
+        start.add_incoming(last, loop)
+        whole = builder.icmp_signed("==", builder.bitcast(short, ir.IntType(LANES)), ir.Constant(_I32, -1))
+        more = builder.icmp_signed(">", left, ir.Constant(_I64, LANES))
+        builder.cbranch(builder.and_(whole, more), loop, after)
+        builder.position_at_end(after)
+        lanes = builder.select(more, ir.Constant(_I64, LANES), left)
+        return builder.add(at, _leading(builder, short, lanes))
 
     kinds = (types.uint64, types.uint64, types.uint64, types.int32, types.uint64, types.uint64)
     return types.uint64(*kinds), generate
@@ -153,7 +170,7 @@ byte of the result is how many of the first `limit` (32 at most) entries can be 
 that cannot; above it stands the sum of their deltas. All 32 words are written, those behind of no use."""
 
 unpack: Any = intrinsic(_unpack)
-"""``unpack(words, genes, values, gene, limit, coming)``: addresses of 32 packed words and of room for 32 int32 and 32
-float32, the gene before them, and an address that is read soon. The low byte of the result is how many of the first
-`limit` (32 at most) words are a gene by themselves, up to the first that is not; above it stands the sum of all 32
-gaps. All 32 genes and values are written, those behind of no use."""
+"""``unpack(words, genes, values, gene, limit, coming)``: addresses of `limit` packed words (1 or more) and of room for
+as many int32 and float32, the gene before them, and the address of as many words that are read soon. The result is how
+many of them are a gene by themselves, up to the first that is not. Words are read, and genes and values written, 32 at
+a time: those behind are of no use."""

@@ -17,8 +17,9 @@ from scformat.entries import decode_rows
 from scformat.errors import ScformatError, truncated_file
 from scformat.expression import parse
 from scformat.layout import ArraySpec, flat_bytes, per_cell
-from scformat.loading.kernels import WORDS_AN_ENTRY, expand_row, pack_rows
+from scformat.loading.kernels import MORE_A_ROW, WORDS_AN_ENTRY, expand_row, pack_rows
 from scformat.manifest import Array, StringArray
+from scformat.pool import SMALLEST, Pool
 from scformat.root import NO_DIGEST
 from scformat.storage import Storage
 from scformat.store import Store
@@ -138,6 +139,7 @@ def _entries(work: Path) -> Prepared:
     """Decode rows of entries: both decoders refuse the same rows and find the same counts."""
     del work
     columns, values = np.empty(1 << 16, np.int32), np.empty(1 << 16, np.float32)
+    pool = Pool()
 
     def read(data: bytes) -> None:
         if len(data) < 8:
@@ -156,16 +158,20 @@ def _entries(work: Path) -> Prepared:
         room = int((ends - starts).sum())
         offsets, genes, counts = np.empty(len(starts) + 1, np.int64), np.empty(room, np.int32), np.empty(room, np.int64)
         fault, row = decode_rows(chunks, starts, ends, n_genes, offsets, genes, counts)
-        words, places = np.empty(WORDS_AN_ENTRY * room, np.uint16), np.empty(len(starts) + 1, np.int64)
-        n_values = np.empty(len(starts), np.int32)
-        found = pack_rows(chunks, starts, ends, n_genes, 0, words, places, n_values)
+        words = pool.empty(max(WORDS_AN_ENTRY * room + MORE_A_ROW * len(starts), SMALLEST), np.uint16)
+        used, places, n_values = (
+            np.zeros(1, np.int64),
+            np.empty((2, len(starts)), np.int64),
+            np.empty(len(starts), np.int32),
+        )
+        found = pack_rows(chunks, None, starts, ends, n_genes, 0, words, used, *places, n_values)
         if (found[0] != 0, found[1]) != (fault != 0, row):  # of several faults of a row each tells its first
             raise AssertionError(f"one decoder says {fault, row}, the other {found}")
         if fault:
             raise _Refused(f"fault-{fault}")
         for k in range(len(starts)):
             low, high = int(offsets[k]), int(offsets[k + 1])
-            n = expand_row(words, places[k], places[k + 1], places[k + 1], columns, values, 0)
+            n = expand_row(words, places[0, k], places[1, k], places[0, 0], columns, values, 0)
             same = n == high - low == n_values[k] and (columns[:n] == genes[low:high]).all()
             if not (same and (values[:n] == counts[low:high].astype(np.float32)).all()):
                 raise AssertionError("two decoders, two results")
