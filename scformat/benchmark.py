@@ -10,19 +10,23 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from scformat.errors import UsageError, unknown_name
-from scformat.loading.batches import Output
+from scformat.loading.batches import Drawn, Output, make_batches
 from scformat.loading.options import check_number, number_of_threads
 from scformat.loading.records import read_records
 from scformat.loading.schedule import MOST_AHEAD, runs
+from scformat.loading.window import read_window
+from scformat.pool import Pool
 from scformat.store.fetch import plan_chunks
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from scformat.loading.batches import Assembly
+    from scformat.loading.batches import Arrays, Assembly
     from scformat.manifest import Array
     from scformat.storage import Storage
     from scformat.store import Store
@@ -52,7 +56,7 @@ _MANY: Final = 1 << 40
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Processor seconds that a delivered cell takes in what no loader can leave out.
+    """Processor seconds that a delivered cell takes in what no loader can leave out; and in making batches.
 
     Attributes
     ----------
@@ -62,11 +66,15 @@ class Stages:
         To check and decode those chunks, into memory that is used again and again.
     write
         To fill arrays of the size of the batches, in as many pieces of memory as batches are on their way at once.
+    make
+        To make the batches of cells that are held, in as many pieces of memory: no part of the limit, but what there
+        is to compare `write` with.
     """
 
     read: float
     decode: float
     write: float
+    make: float
 
     def limit(self, threads: int) -> float:
         """Return the cells a second that so many threads could deliver if they did nothing else."""
@@ -246,14 +254,17 @@ def measure_stages(loader: CellLoader, *, passes: int = 5) -> Stages:
     outputs: list[list[list[NDArray[Any]]]] = [
         [[np.zeros(size, dtype) for size, dtype in sizes] for _ in range(_IN_FLIGHT)] for _ in range(threads)
     ]  # fmt: skip
+    held = read_window(store, rows, labels=loader._form.read)
+    drawn = [Drawn.of(replace(held, pool=Pool()), rows, rows.astype(np.uint64)) for _ in range(threads)]
     taken = []
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(passes + 1):
             read = list(pool.map(lambda _: _read_and_decode(needed), range(threads)))
             written = list(pool.map(lambda own: _write(own, batches), outputs))
-            taken.append([*np.mean(read, axis=0).tolist(), float(np.mean(written))])
-    read_s, decode_s, write_s = (np.median(taken[1:], axis=0) / len(rows)).tolist()
-    return Stages(read=read_s, decode=decode_s, write=write_s)
+            made = list(pool.map(lambda own: _make(own, loader.batch_size, form), drawn))
+            taken.append([*np.mean(read, axis=0).tolist(), float(np.mean(written)), float(np.mean(made))])
+    read_s, decode_s, write_s, make_s = (np.median(taken[1:], axis=0) / len(rows)).tolist()
+    return Stages(read=read_s, decode=decode_s, write=write_s, make=make_s)
 
 
 def batch_arrays(form: Assembly, cells: int, entries: int) -> list[tuple[int, DTypeLike]]:
@@ -295,6 +306,16 @@ def _write(outputs: Sequence[Sequence[NDArray[Any]]], batches: int) -> float:
     for k in range(batches):
         for array in outputs[k % len(outputs)]:
             array.fill(0)
+    return time.thread_time() - begun
+
+
+def _make(drawn: Drawn, size: int, how: Assembly) -> float:
+    """Return this thread's processor seconds for making batches of all draws, each while the last one is there."""
+    bounds = [*range(0, len(drawn.rows), size), len(drawn.rows)]
+    last: deque[Arrays] = deque(maxlen=_IN_FLIGHT - 1)
+    begun = time.thread_time()
+    for low, high in pairwise(bounds):
+        last.extend(make_batches(drawn, [low, high], how))
     return time.thread_time() - begun
 
 

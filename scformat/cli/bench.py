@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from scformat.benchmark import Cache, Plan
     from scformat.loading.batches import Output
 
-_COLUMNS = ("plan", "table", "output", "cells/s", "processor, us a cell", "limit, cells/s", "of the limit")
+_COLUMNS = (
+    "plan",
+    "table",
+    "output",
+    "cells/s",
+    "processor, us a cell",
+    "limit, cells/s",
+    "of the limit",
+    "writing, of making",
+)
 
 
 def bench(
@@ -98,6 +107,7 @@ def render(found: Mapping[str, Any]) -> str:
             round(rate["cpu_seconds"] * 1e6, 2),
             round(rate["limit"]),
             f"{rate['share']:.0%}",
+            f"{rate['stages']['write'] / rate['stages']['make']:.0%}",
         ]
         for rate in found["rates"]
     ]

@@ -120,7 +120,7 @@ def test_the_table_has_a_line_for_each_row() -> None:
     other = {"median": 1e-6, "least": 1e-6, "most": 1e-6}
     figures |= dict.fromkeys(("cpu_s_per_cell", "first_s", "peak_rss", "peak_anonymous"), other)
     stage = {"median": 2e-6, "least": 2e-6, "most": 2e-6}
-    limit = {**dict.fromkeys(("read", "decode", "write"), stage), "limit": {"median": 200_000.0}}
+    limit = {**dict.fromkeys(("read", "decode", "write", "make"), stage), "limit": {"median": 200_000.0}}
     label = {"entropy": 5.0, "ratio": 0.99}
     row = {
         "name": "scformat epoch, csr", "what": "", "group": "scformat", "cache": "warm", "figures": figures,

@@ -43,6 +43,7 @@ def test_every_plan_and_output_has_a_rate_and_a_limit(store: Store) -> None:
         assert stages.read > 0
         assert stages.decode > 0
         assert stages.write > 0
+        assert stages.make > 0
         assert rate["limit"] == pytest.approx(2 / (stages.read + stages.decode + stages.write))
         assert rate["share"] == pytest.approx(rate["cells_per_second"] / rate["limit"])
         assert rate["cpu_seconds"] > 0

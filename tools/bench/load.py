@@ -19,7 +19,7 @@ from tools.bench.run import Measured, measure
 
 GROUPS = tuple(dict.fromkeys(load.group for load in loads()))
 _FIGURES = ("cells_per_second", "cpu_s_per_cell", "first_s", "peak_rss", "peak_anonymous", "resident", "load")
-_STAGES = ("read", "decode", "write", "limit")
+_STAGES = ("read", "decode", "write", "make", "limit")
 
 
 @dataclass(kw_only=True)
