@@ -13,7 +13,6 @@ from scformat.errors import InvalidDataError
 from scformat.jit import borrowed, kernel, returned
 from scformat.loading.cell import TOO_MANY_MOLECULES, make_cell
 from scformat.loading.sorting import DIGITS, sort_entries
-from scformat.loading.streaming import LARGE, stream_dense
 from scformat.loading.tokens import TOO_MANY_TOKENS, tokenize
 
 if TYPE_CHECKING:
@@ -30,6 +29,10 @@ OUTPUTS = ("dense", "csr", "tokens")
 
 MOST_VALUES = 1 << 31
 """Of a CSR batch whose offsets and columns are int32."""
+TILE_COLUMNS = 2048
+"""Of a dense batch, that are filled together: 8 KB."""
+_SOME = 8
+"""Values that are put in place at once, where the last of them still belongs there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,8 +187,7 @@ def make_batches(drawn: Drawn, bounds: Sequence[int], how: Assembly) -> Iterator
         dense = tokens = None
         if how.output == "dense":
             dense = held.pool.empty((high - low, how.n_columns), np.float32)
-            # A pool aligns what is large. Columns in another order would have to be put in order first.
-            fault, bad = (stream_dense if dense.nbytes >= LARGE and not how.unsorted else _dense)(*cells, dense)
+            fault, bad = _dense(*cells, how.n_columns if how.unsorted else TILE_COLUMNS, dense)
         else:
             assert how.tokens is not None  # a loader of tokens has one
             spec, source = how.tokens, drawn.source[some]
@@ -270,23 +272,36 @@ def _dense(
     arguments: NDArray[np.float64],
     column_of_gene: NDArray[np.int32],
     n_genes: int,
+    tile: int,
     out: NDArray[np.float32],
 ) -> tuple[int, int]:
+    """Write dense rows, `tile` columns at a time: those of a cell ascend, or are fewer than that."""
     words, codes, arguments = borrowed(words), borrowed(codes), borrowed(arguments)
-    column_of_gene, out = borrowed(column_of_gene), borrowed(out)
+    column_of_gene, flat = borrowed(column_of_gene), borrowed(out).reshape(-1)
     room = np.empty(n_genes, np.int32), np.empty(n_genes, np.float32), np.empty(256, np.float32)
     columns, values, known = borrowed(room[0]), borrowed(room[1]), borrowed(room[2])
+    width, some = np.uint64(out.shape[1]), np.uint64(_SOME)
     for row in range(len(starts)):
         coming = starts[min(row + 1, len(starts) - 1)]
         place = (starts[row], stops[row], coming, total[row], seed, positions[row])
         n = make_cell(words, *place, codes, arguments, column_of_gene, columns, values, 0, known)
         if n < 0:
             return TOO_MANY_MOLECULES, row
-        # Line by line: it is still in the cache when its values are put in.
-        line = out[row]
-        line[:] = np.float32(0)
-        for k in range(np.uint64(n)):
-            line[np.uint32(columns[k])] = values[k]
+        # A tile is still in the innermost cache when its values are put in.
+        first, low, k, stop = np.uint64(row) * width, np.uint64(0), np.uint64(0), np.uint64(n)
+        while low < width:
+            high = min(low + np.uint64(tile), width)
+            for at in range(first + low, first + high):
+                flat[at] = np.float32(0)
+            end = np.int64(high)
+            while k + some <= stop and columns[k + some - np.uint64(1)] < end:
+                for i in range(k, k + some):
+                    flat[first + np.uint64(np.uint32(columns[i]))] = values[i]
+                k += some
+            while k < stop and columns[k] < end:
+                flat[first + np.uint64(np.uint32(columns[k]))] = values[k]
+                k += np.uint64(1)
+            low = high
     returned(room[0]), returned(room[1]), returned(room[2])
     return 0, 0
 

@@ -204,17 +204,23 @@ def _turn(case: Case, asked: dict[str, Any], turn: int, options: argparse.Namesp
         return
     say(f"{turn + 1}/{options.repeat} {case.name}")
     request = {**asked, "seed": options.seed + turn, "cache": case.cache}
+    _limit(case, request, options)
     found = _answer(case, case.load.row, "load", request, options)
     if found is None:
         return
     rate = found["cells"] / found["wall_s"]
     say(f"  {rate:,.0f} cells/s")
     case.runs.append({**found, "cells_per_second": rate, "cpu_s_per_cell": found["cpu_s"] / found["cells"]})
+    _limit(case, request, options)
+    if case.labels is None and turn == 0:
+        case.labels = _answer(case, case.load.row, "labels", request, options)
+
+
+def _limit(case: Case, request: dict[str, Any], options: argparse.Namespace) -> None:
+    """Measure the limit, before and after the rate: a machine that others use is not as fast all the time."""
     if case.load.limit is not None and case.cache == "warm":
         limit = _answer(case, case.load.limit, "load", request, options)
         case.limits += [limit] if limit else []
-    if case.labels is None and turn == 0:
-        case.labels = _answer(case, case.load.row, "labels", request, options)
 
 
 def _answer(
